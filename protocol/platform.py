@@ -3,7 +3,7 @@
 Runs in: every zone.   Believes: nothing.   Spec: §6.
 
 Nothing here has a default. A policy says `any` where it does not care, so that a reader of the signed text sees every
-check that is not made. The words are verbs about one thing: `refuse` what must be absent, `require` what must be present.
+check that is not made. The words say what is wanted: `refuse` what must be absent, `require` what must be there.
 """
 
 from __future__ import annotations
