@@ -29,8 +29,8 @@ def report_data(
     """REPORT_DATA (64 bytes) of an enclave that holds these keys and answers these challenges.
 
     Nonces are 32 bytes as hex, by the name of the party that drew them. The four digests are 32 bytes as hex. The
-    pre-image is in fixed order: count of nonces, party and nonce of each by name, sealing key, signing key, agreement id,
-    agreement version, request, checkpoint, each behind its length.
+    pre-image is in fixed order: count of nonces, party and nonce of each by name, sealing key, signing key, agreement
+    id, agreement version, request, checkpoint, each behind its length.
 
     Raises:
         UsageError: no nonce, a nonce that is all zero, or a part of another shape.

@@ -25,8 +25,8 @@ ConfigurationText = Annotated[str, Text(_ALPHABET, 1 << 19)]
 class SnpEvidence:
     """An SEV-SNP report with its collateral, all base64url without padding; `null` says that a part was not sent.
 
-    `vek` is the VCEK or VLEK certificate, `intermediate` the ASK or ASVK, `root` the ARK, `crl` the ARK's revocation list
-    (all DER). `host_data_preimage` is the launch configuration whose digest should be HOST_DATA.
+    `vek` is the VCEK or VLEK certificate, `intermediate` the ASK or ASVK, `root` the ARK, `crl` the ARK's revocation
+    list (all DER). `host_data_preimage` is the launch configuration whose digest should be HOST_DATA.
     """
 
     type: Literal["sev-snp"]

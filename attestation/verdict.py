@@ -62,8 +62,8 @@ class EvidenceNotAcceptable(WithChecks, NotAcceptable):
 class Verdict:
     """Evidence that is genuine and acceptable, with all that was looked at; `appraisal.appraise` alone makes these.
 
-    `evidence` is the digest of the signed bytes and names this evidence for ever: a second signature over the same bytes
-    has the same name. Digests and identities are lower-case hex; `at` is in seconds since 1970.
+    `evidence` is the digest of the signed bytes and names this evidence for ever: a second signature over the same
+    bytes has the same name. Digests and identities are lower-case hex; `at` is in seconds since 1970.
     """
 
     platform: str
@@ -124,6 +124,18 @@ class Record:
         if not holds:
             self.refuse(reason, f"{name}: {value}; expected: {expectation}")
 
+    def attempt(self, name: str, expectation: str, by: Callable[[], None], *, reason: str, source: Source) -> None:
+        """Note a check that `by` makes, which raises NotGenuine if it does not hold.
+
+        Raises:
+            EvidenceNotGenuine: it does not hold.
+        """
+        try:
+            by()
+        except NotGenuine as error:
+            self.require(name, error.message, expectation, holds=False, reason=reason, source=source)
+        self.require(name, "as expected", expectation, holds=True, reason=reason, source=source)
+
     def refuse(self, reason: str, message: str) -> NoReturn:
         """Give up.
 
@@ -132,17 +144,18 @@ class Record:
         """
         raise EvidenceNotGenuine(reason, message, checks=self.checks)
 
-    def read(self, name: str, source: Source, parse: Callable[[bytes], T], data: bytes) -> T:
-        """What `parse` makes of `data`, noted as a check.
+    def read(self, name: str, source: Source, parse: Callable[[], T]) -> T:
+        """What `parse` makes of a part, noted as a check.
 
         Raises:
-            MalformedEvidence: `parse` refused the bytes.
+            MalformedEvidence: `parse` refused the part.
         """
+        expect = "readable, and nothing else in it"
         try:
-            value = parse(data)
+            value = parse()
         except Malformed as error:
             reason = error.code.partition(".")[2]
-            self.note(Check(name, error.message, "readable, and nothing else in it", "fail", reason, source))
+            self.note(Check(name, error.message, expect, "fail", reason, source))
             raise MalformedEvidence(reason, f"{name}: {error.message}", checks=self.checks) from error
-        self.note(Check(name, f"{len(data)} bytes", "readable, and nothing else in it", "pass", "malformed", source))
+        self.note(Check(name, "readable", expect, "pass", "malformed", source))
         return value
