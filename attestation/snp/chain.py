@@ -46,17 +46,17 @@ def verify_chain(
 
     Raises:
         MalformedEvidence: a part cannot be read.
-        EvidenceNotGenuine: reasons `root`, `chain`, `validity` and those of `revocation.check`.
+        EvidenceNotGenuine: reasons `chain`, `root`, `validity` and those of `revocation.check`.
     """
     # (1) readable
     root = read_certificate(record, "root certificate", evidence.root)
     intermediate = read_certificate(record, "intermediate certificate", evidence.intermediate)
     vek = read_certificate(record, "endorsement certificate", evidence.vek)
     found = None if evidence.crl is None else read_list(record, evidence.crl)
-    # (2) trusted root
-    check_root(record, root, roots)
-    # (3) path
+    # (2) path
     key, states = _check_path(record, root, intermediate, vek)
+    # (3) trusted root
+    check_root(record, root, roots)
     # (4) validity
     for certificate in (root, intermediate, vek):
         _check_validity(record, certificate, now)
@@ -74,7 +74,7 @@ def verify_chain(
 
 
 def check_root(record: Record, root: Certificate, roots: Collection[str]) -> None:
-    """Step 2: by digest alone. What the root calls itself proves nothing.
+    """Step 3: by digest alone. What the root calls itself proves nothing.
 
     Raises:
         EvidenceNotGenuine: reason `root`.
@@ -104,7 +104,7 @@ def read_list(record: Record, text: str) -> RevocationList:
 def _check_path(
     record: Record, root: Certificate, intermediate: Certificate, vek: Certificate
 ) -> tuple[ec.EllipticCurvePublicKey, Endorsement]:
-    # The root is trusted by digest, so its own signature adds nothing but the certainty that its key can sign.
+    # The root will be trusted by digest; its own signature adds only that its key can sign.
     _check_issued(record, root, by=root, most_path=1)
     _check_issued(record, intermediate, by=root, most_path=1)
     _check_issued(record, vek, by=intermediate, most_path=0)

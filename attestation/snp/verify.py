@@ -3,8 +3,8 @@
 Runs in: parties.   Believes: the digests of the roots it is given.   Spec: §6.
 
  1 every part can be read, and has nothing in it that it should not have
- 2 the root is one that the policy names, by digest
- 3 the root signed itself and the intermediate, the intermediate signed the endorsement key; names, rights, key types
+ 2 the root signed itself and the intermediate, the intermediate signed the endorsement key; names, rights, key types
+ 3 the root is one that the policy names, by digest
  4 all three certificates are valid at the time asked about
  5 the root has not revoked the intermediate, as far as the policy asks
  6 the endorsement key signed the report
