@@ -1,0 +1,119 @@
+"""How commands talk: data on stdout, talk on stderr, one JSON object when `--json` asks for it.
+
+Runs in: a party.   Believes: nothing.   Spec: §10.4.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import inspect
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec
+
+import click
+
+from sealroom.protocol.errors import SealroomError, UsageError
+
+if TYPE_CHECKING:
+    from sealroom.client.home import Home
+
+FORMAT: Final = "sealroom/cli/v1"
+P = ParamSpec("P")
+_FOLDER = click.Path(file_okay=False)
+
+
+class Declined(SealroomError):  # noqa: N818 (named like its tree)
+    """A person was asked and said no."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ui:
+    """What every command gets: how to answer, and whose home to use."""
+
+    as_json: bool = False
+    home_folder: Path | None = None
+
+    def home(self) -> Home:
+        """The party's home.
+
+        Raises:
+            UsageError: there is none yet.
+        """
+        from sealroom.client.home import Home  # noqa: PLC0415 (commands that need no home start faster)
+
+        return Home.open(self.home_folder)
+
+    def show(self, document: Mapping[str, Any], text: str) -> None:
+        """The command's answer: `text` for people, `document` (the same in JSON) for programs."""
+        if self.as_json:
+            text = json.dumps({"format": FORMAT, **document}, ensure_ascii=False, sort_keys=True)
+        click.echo(text)
+
+    def say(self, line: str) -> None:
+        """One line of talk."""
+        click.echo(line, err=True)
+
+    def hint(self, line: str) -> None:
+        """What to do next, as talk."""
+        self.say(f"sealroom: hint: {line}")
+
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Return if a person, or `--yes`, agrees.
+
+        Raises:
+            UsageError: there is nobody to ask.
+            Declined: the answer was no.
+        """
+        if yes:
+            return
+        if not sys.stdin.isatty():
+            raise UsageError("nobody is here to confirm this", hint="read it first, then say `--yes`")
+        if not click.confirm(question, err=True):
+            raise Declined("nothing was done")
+
+    @contextlib.contextmanager
+    def progress(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        """A bar on a terminal, one line elsewhere; call the result with each step's size."""
+        with click.progressbar(length=max(total, 1), label=what, file=sys.stderr) as bar:
+            yield bar.update
+
+
+def command(name: str, *, example: str) -> Callable[[Callable[Concatenate[Ui, P], None]], click.Command]:
+    """Make a command of a function whose first argument is a `Ui`; its docstring is the help, `example` ends it."""
+
+    def wrap(function: Callable[Concatenate[Ui, P], None]) -> click.Command:
+        @functools.wraps(function)
+        def run(*args: P.args, **options: P.kwargs) -> None:
+            ui = Ui(as_json=bool(options.pop("as_json")), home_folder=_path(options.pop("home_folder")))
+            function(ui, *args, **options)
+
+        for option in (
+            click.option("--home", "home_folder", type=_FOLDER, metavar="DIR", help="This party's folder."),
+            click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object."),
+        ):  # fmt: skip
+            run = option(run)
+        return click.command(name, help=inspect.getdoc(function), epilog=f"\b\nExample:\n  {example}")(run)
+
+    return wrap
+
+
+def error_document(error: SealroomError) -> dict[str, Any]:
+    """What `--json` prints when a command fails."""
+    code = getattr(error, "code", type(error).__name__)
+    return {"format": FORMAT, "error": {"code": code, "message": error.message, "hint": error.hint}}
+
+
+def print_error(message: str, hint: str = "") -> None:
+    """`sealroom: error: ...` and, if there is one, `sealroom: hint: ...`."""
+    click.echo(f"sealroom: error: {message}", err=True)
+    if hint:
+        click.echo(f"sealroom: hint: {hint}", err=True)
+
+
+def _path(value: object) -> Path | None:
+    return None if value is None else Path(str(value))
