@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Protocol, TypeVar
 
-from sealroom.protocol.errors import Malformed, UsageError
-from sealroom.protocol.platform import PlatformPolicy
-from sealroom.protocol.rules import AudienceToOwner, ColumnOf, GroupedAggregates, Metrics, Names, OverlapCount, Rule
-from sealroom.protocol.schema import Base64, ColumnName, Count, Epsilon, Hex32, Int, Label, Many, Name, Prose, Time
+from sealroom.protocol.errors import UsageError
+from sealroom.protocol.platform import PlatformClass, PlatformPolicy
+from sealroom.protocol.rules import AudienceToOwner, GroupedAggregates, Metrics, Names, Rule
+from sealroom.protocol.schema import Base64, ColumnName, Hex32, Int, Label, Many, Name, Prose, Time
 
 FORMAT = "sealroom/agreement/v1"
 Seconds = Annotated[int, Int(0, 366 * 86400)]
-IdentifierKind = Literal["email", "phone", "given_name", "family_name", "full_name", "date_of_birth", "postcode", "national_id"]
+IdentifierKind = Literal[
+    "email", "phone", "given_name", "family_name", "full_name", "date_of_birth", "postcode", "national_id"
+]
 Lane = Literal["query", "whole"]
 
 
@@ -150,6 +152,11 @@ class Agreement:
     slots: Slots
     limits: Limits
 
+    @property
+    def platform_class(self) -> PlatformClass:
+        """The one class of platform that every policy of a checked agreement names."""
+        return self.platforms[0].platform_class
+
     def party(self, name: str) -> Party:
         """The member of that name, or UsageError."""
         return _only(self.parties, name, "party")
@@ -172,7 +179,8 @@ class Agreement:
 
     def owner_of(self, object_name: str) -> str:
         """The party that owns the dataset or bundle of that name."""
-        return _only((*self.datasets, *self.bundles), object_name, "object").owner
+        objects: tuple[Dataset | Bundle, ...] = (*self.datasets, *self.bundles)
+        return _only(objects, object_name, "object").owner
 
 
 def objects_of(agreement: Agreement, rule: Rule) -> tuple[str, ...]:
@@ -189,158 +197,15 @@ def affected_owners(agreement: Agreement, rule: Rule, recipient: str) -> tuple[s
     return tuple(sorted({agreement.owner_of(name) for name in objects_of(agreement, rule)} - {recipient}))
 
 
-def check(agreement: Agreement) -> Agreement:
-    """Refuse an agreement whose parts contradict each other (SPEC §4.3, numbered there as here).
+class Named(Protocol):
+    """Anything in an agreement that is referred to by its name."""
 
-    Raises:
-        Malformed: code `E1.inconsistent`; the message names the part.
-    """
-    # (1) names are unique, across datasets and bundles too
-    for kind, items in _named(agreement):
-        _unique([item.name for item in items], kind)
-    names = {p.name for p in agreement.parties}
-    # (2) every party that is mentioned is a party
-    for where, party in _mentioned_parties(agreement):
-        _need(party in names, f"{where} names {party!r}, who is not a party")
-    # (3) versions chain
-    _need((agreement.sequence == 1) == (agreement.first is None) == (agreement.previous is None), "sequence and chain disagree")
-    _need(agreement.not_before < agreement.not_after, "it ends before it begins")
-    # (4) columns: category values, identifiers, the entity column exist
-    for dataset in agreement.datasets:
-        _check_dataset(dataset)
-    # (5) approvals can be met; purses exist for every dataset and bundle
-    _need(agreement.approvals.threshold <= len(names), "more approvals needed than there are parties")
-    _check_purses(agreement)
-    # (6) links and rules refer to what exists and lanes are those that the rule is sound for
-    for link in agreement.links:
-        _check_link(agreement, link)
-    for rule in agreement.rules:
-        _check_rule(agreement, rule)
-    # (7) opaque code next to a colluding operator needs every data owner's word
-    _check_operator(agreement)
-    return agreement
+    @property
+    def name(self) -> str:
+        """The name."""
 
 
-def _named(a: Agreement) -> Iterable[tuple[str, tuple[Party | Dataset | Bundle | Link | Rule, ...]]]:
-    return (
-        ("parties", a.parties), ("objects", (*a.datasets, *a.bundles)), ("links", a.links), ("rules", a.rules),
-    )
-
-
-def _mentioned_parties(a: Agreement) -> Iterable[tuple[str, str]]:
-    yield "operator", a.operator
-    for where, group in (("accepts_covert_channel", a.accepts_covert_channel), ("requesters", a.requesters),
-                         ("approvals.mandatory", a.approvals.mandatory), ("status_recipients", a.status_recipients)):
-        for name in group:
-            yield where, name
-    for item in (*a.datasets, *a.bundles, *a.purses):
-        yield "owner", item.owner
-    for rule in a.rules:
-        for name in rule.recipients:
-            yield f"rule {rule.name}", name
-
-
-def _check_dataset(dataset: Dataset) -> None:
-    _unique([c.name for c in dataset.columns], f"columns of {dataset.name}")
-    for column in dataset.columns:
-        _need((column.type == "category") == (column.values is not None),
-              f"{dataset.name}.{column.name}: a category, and only a category, lists its values")
-        _unique(list(column.values or ()), f"values of {dataset.name}.{column.name}")
-        _need(column.identifier is None or column.type == "text", f"{dataset.name}.{column.name}: identifiers are text")
-    kinds = [c.identifier for c in dataset.columns if c.identifier]
-    _unique(kinds, f"identifier kinds of {dataset.name}")
-    _need(any(c.name == dataset.entity and c.type == "text" and c.identifier is None for c in dataset.columns),
-          f"{dataset.name}: the entity column must be a declared text column that identifies nobody elsewhere")
-
-
-def _check_purses(a: Agreement) -> None:
-    keys = [f"{p.owner}/{p.population}" for p in a.purses]
-    _unique(keys, "purses")
-    for dataset in a.datasets:
-        _need(f"{dataset.owner}/{dataset.population}" in keys, f"no purse for {dataset.owner}/{dataset.population}")
-    for bundle in a.bundles:
-        _need(f"{bundle.owner}/{bundle.name}" in keys, f"no purse for the bundle {bundle.owner}/{bundle.name}")
-
-
-def _check_link(a: Agreement, link: Link) -> None:
-    left, right = a.dataset(_known(a.datasets, link.left)), a.dataset(_known(a.datasets, link.right))
-    _need(left.name != right.name and left.owner != right.owner, f"link {link.name}: joins two owners' datasets")
-    for side in (left, right):
-        have = {c.identifier for c in side.columns}
-        for kind in {k for key in link.keys for k in key}:
-            _need(kind in have, f"link {link.name}: {side.name} declares no {kind} column")
-
-
-def _check_rule(a: Agreement, rule: Rule) -> None:
-    link = a.link(_known(a.links, rule.link))
-    _unique(list(rule.recipients), f"recipients of {rule.name}")
-    if isinstance(rule, GroupedAggregates):
-        _check_grouped(a, rule, (link.left, link.right))
-    if isinstance(rule, (Metrics, AudienceToOwner)):
-        _check_code_rule(a, rule, (link.left, link.right))
-    if isinstance(rule, AudienceToOwner):
-        _need(rule.recipients[0] == a.dataset(rule.candidates).owner, f"rule {rule.name}: the recipient must own the candidates")
-        _need(all(c.owner != rule.recipients[0] for c in (a.bundle(rule.bundle),)),
-              f"rule {rule.name}: rows may not go to the author of the code")
-
-
-def _check_grouped(a: Agreement, rule: GroupedAggregates, sides: tuple[str, str]) -> None:
-    cells = 1
-    for ref in rule.by:
-        values = _column(a, ref, sides).values
-        _need(values is not None, f"rule {rule.name}: {ref.column} is not a category")
-        cells *= len(values or ())
-    if rule.segments is not None:
-        bundle = a.bundle(_known(a.bundles, rule.segments.bundle))
-        _need(bundle.lane in rule.lanes, f"rule {rule.name}: not sound for the lane {bundle.lane!r}")
-        cells *= len(rule.segments.labels)
-    _need(cells <= 1000, f"rule {rule.name}: more than 1,000 cells")
-    for item in rule.sums:
-        kind = _column(a, ColumnOf(item.dataset, item.column), sides).type
-        _need(kind in ("int", "float") and item.lower < item.upper, f"rule {rule.name}: {item.column} cannot be summed so")
-
-
-def _check_code_rule(a: Agreement, rule: Metrics | AudienceToOwner, sides: tuple[str, str]) -> None:
-    bundle = a.bundle(_known(a.bundles, rule.bundle))
-    _need(bundle.lane in rule.lanes, f"rule {rule.name}: not sound for the lane {bundle.lane!r}")
-    _need(rule.candidates in sides, f"rule {rule.name}: candidates must be one side of the link")
-    column = _column(a, ColumnOf(rule.outcome.dataset, rule.outcome.column), sides)
-    _need(rule.outcome.dataset != rule.candidates, f"rule {rule.name}: the outcome is a column of the other side")
-    _need(column.values is not None and rule.outcome.positive in (column.values or ()),
-          f"rule {rule.name}: the outcome must be a category that declares {rule.outcome.positive!r}")
-    for value in rule.values if isinstance(rule, Metrics) else ():
-        _need(value.least < value.most and value.points <= 10_000, f"rule {rule.name}: the grid of {value.metric} is empty or too fine")
-
-
-def _check_operator(a: Agreement) -> None:
-    code_owners = {b.owner for b in a.bundles if b.lane != "query"}
-    if a.operator in code_owners:
-        silent = {d.owner for d in a.datasets} - {a.operator} - set(a.accepts_covert_channel)
-        _need(not silent, f"the operator owns opaque code; {', '.join(sorted(silent))} must accept the covert channel")
-
-
-def _column(a: Agreement, ref: ColumnOf, sides: tuple[str, str]) -> Column:
-    _need(ref.dataset in sides, f"{ref.dataset} is not a side of the link")
-    dataset = a.dataset(ref.dataset)
-    _need(any(c.name == ref.column for c in dataset.columns), f"{ref.dataset} declares no column {ref.column!r}")
-    return dataset.column(ref.column)
-
-
-def _known(items: Iterable[Party | Dataset | Bundle | Link | Rule], name: str) -> str:
-    _need(any(item.name == name for item in items), f"{name!r} is not declared")
-    return name
-
-
-def _unique(names: list[str], what: str) -> None:
-    _need(len(set(names)) == len(names), f"{what} are not unique")
-
-
-def _need(holds: bool, message: str) -> None:  # noqa: FBT001
-    if not holds:
-        raise Malformed("inconsistent", f"the agreement contradicts itself: {message}")
-
-
-T = TypeVar("T", Party, Dataset, Bundle, Link, Rule, Column)
+T = TypeVar("T", bound=Named)
 
 
 def _only(items: Iterable[T], name: str, what: str) -> T:

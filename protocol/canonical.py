@@ -35,7 +35,9 @@ def decode(data: bytes, *, most: int) -> Any:
     if len(data) > most:
         raise Malformed("too-large", f"the document has {len(data)} bytes, {most} are allowed")
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_float=_no_float, parse_constant=_no_float)
+        value = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_float=_no_float, parse_constant=_no_float
+        )
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError, ValueError) as error:
         raise Malformed("not-json", "the document is not JSON") from error
     if encode(value) != data:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import typing
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from sealroom.protocol import canonical, digest, schema
 from sealroom.protocol.errors import Malformed, NotGenuine
@@ -62,8 +63,8 @@ def pre_authentication_encoding(media: str, payload: bytes) -> bytes:
 
 def media_type(kind: type) -> str:
     """The payload type of a document class: its `FORMAT` `sealroom/grant/v1` gives `...sealroom.grant.v1+json`."""
-    literal = schema.typing.get_type_hints(kind)["format"]
-    name, version = schema.typing.get_args(literal)[0].split("/")[1:]
+    literal = typing.get_type_hints(kind)["format"]
+    name, version = typing.get_args(literal)[0].split("/")[1:]
     return _MEDIA.format(f"{name}.{version}")
 
 
@@ -156,6 +157,3 @@ def _from_base64(text: str) -> bytes:
     if base64.b64encode(data).decode() != text:
         raise Malformed("not-base64", "the envelope holds base64 that is not canonical")
     return data
-
-
-Json = dict[str, Any]

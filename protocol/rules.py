@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from sealroom.protocol.schema import ColumnName, Count, Epsilon, Int, Label, Many, Name
 
@@ -64,7 +64,7 @@ class Segments:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OverlapCount:
-    """The number of linked entities with discrete Laplace noise, shown only from `floor` upwards, rounded to `round_to`."""
+    """The number of linked entities with discrete Laplace noise, shown from `floor` upwards, rounded to `round_to`."""
 
     type: Literal["overlap_count"]
     name: Name
@@ -74,8 +74,8 @@ class OverlapCount:
     round_to: Annotated[int, Int(1, 1000)]
     recipients: Names
 
-    guarantee = "F"
-    lanes = ("query",)
+    guarantee: ClassVar[Guarantee] = "F"
+    lanes: ClassVar[tuple[str, ...]] = ("query",)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,15 +96,16 @@ class GroupedAggregates:
     floor: Count
     recipients: Names
 
-    guarantee = "F"
-    lanes = ("query",)
+    guarantee: ClassVar[Guarantee] = "F"
+    lanes: ClassVar[tuple[str, ...]] = ("query",)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class MetricValue:
     """One number on a declared grid of thousandths: least, least+step, ... most.
 
-    `auc` is the area under the ROC curve; `lift` the positive rate in the best-scored `at_percent` over the overall one.
+    `auc` is the area under the ROC curve; `lift` the positive rate in the best-scored `at_percent` over the overall
+    one.
     """
 
     metric: Literal["auc", "lift"]
@@ -123,8 +124,8 @@ class MetricValue:
 class Metrics:
     """Quality of a bundle's scores on linked entities that it was not shown the outcome of.
 
-    The engine keeps `holdout_percent` of the linked entities back, asks the bundle to score them, computes the values and
-    puts them on their grids.
+    The engine keeps `holdout_percent` of the linked entities back, asks the bundle to score them, computes the values
+    and puts them on their grids.
     """
 
     type: Literal["metrics"]
@@ -137,13 +138,14 @@ class Metrics:
     values: Annotated[tuple[MetricValue, ...], Many(1, 8)]
     recipients: Names
 
-    guarantee = "C"
-    lanes = ("whole",)
+    guarantee: ClassVar[Guarantee] = "C"
+    lanes: ClassVar[tuple[str, ...]] = ("whole",)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class AudienceToOwner:
-    """Ids of the recipient's own unlinked entities that the bundle finds most alike; the bundle points, the engine writes.
+    """Ids of the recipient's own unlinked entities that the bundle finds most alike; the bundle points, the engine
+    writes.
 
     Exactly `percent` of the candidates are released. Fewer than `floor` ids, or fewer than `least_seed` linked positive
     entities, withholds the release.
@@ -160,8 +162,8 @@ class AudienceToOwner:
     least_seed: Count
     recipients: Annotated[tuple[Name, ...], Many(1, 1)]
 
-    guarantee = "C"
-    lanes = ("whole",)
+    guarantee: ClassVar[Guarantee] = "C"
+    lanes: ClassVar[tuple[str, ...]] = ("whole",)
 
 
 Rule = OverlapCount | GroupedAggregates | Metrics | AudienceToOwner

@@ -2,9 +2,9 @@
 
 Runs in: every zone.   Believes: nothing.   Spec: §2.3.
 
-A document type is a frozen, slotted dataclass whose annotations say exactly what is allowed. Everything else is refused:
-unknown or missing fields, a bool where an int is due, floats anywhere, strings outside their pattern. Only the standard
-library is used, so that the engine's interpreter can share these types with the gate's.
+A document type is a frozen, slotted dataclass whose annotations say exactly what is allowed. Everything else is
+refused: unknown or missing fields, a bool where an int is due, floats anywhere, strings outside their pattern. Only
+the standard library is used, so that the engine's interpreter can share these types with the gate's.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def encode(document: object) -> Any:
     return document
 
 
-def _decode(kind: Any, value: object, where: str, depth: int) -> object:
+def _decode(kind: Any, value: object, where: str, depth: int) -> object:  # noqa: PLR0911 (one return per kind)
     if depth > MAX_DEPTH:
         raise Malformed("too-deep", f"{where}: nested deeper than {MAX_DEPTH}")
     origin = typing.get_origin(kind)
@@ -112,15 +112,18 @@ def _decode(kind: Any, value: object, where: str, depth: int) -> object:
 
 def _constrain(value: object, rules: list[object], where: str) -> object:
     for rule in rules:
-        if isinstance(rule, Text) and isinstance(value, str):
-            if not 0 < len(value) <= rule.most or re.fullmatch(rule.pattern, value) is None:
-                raise Malformed("bad-text", f"{where}: text is empty, too long or has characters that are not allowed")
-        elif isinstance(rule, Int) and isinstance(value, int):
-            if not rule.least <= value <= rule.most:
-                raise Malformed("out-of-range", f"{where}: must be {rule.least}..{rule.most}")
-        elif isinstance(rule, Many) and isinstance(value, (tuple, dict)):
-            if not rule.least <= len(value) <= rule.most:
-                raise Malformed("bad-length", f"{where}: must have {rule.least}..{rule.most} items")
+        match rule, value:
+            case Text(), str():
+                if not 0 < len(value) <= rule.most or re.fullmatch(rule.pattern, value) is None:
+                    raise Malformed("bad-text", f"{where}: text is empty, too long or has characters not allowed here")
+            case Int(), int():
+                if not rule.least <= value <= rule.most:
+                    raise Malformed("out-of-range", f"{where}: must be {rule.least}..{rule.most}")
+            case Many(), tuple() | dict():
+                if not rule.least <= len(value) <= rule.most:
+                    raise Malformed("bad-length", f"{where}: must have {rule.least}..{rule.most} items")
+            case _:
+                raise Malformed("wrong-type", f"{where}: a value of another type")
     return value
 
 

@@ -2,8 +2,9 @@
 
 Runs in: parties and gate.   Believes: nothing before a chunk's tag holds.   Spec: §3.3.
 
-Every seal draws a new object key and salt; (payload key, commitment) = HKDF-SHA256(object key, salt, context). GCM alone
-does not commit to its key; the commitment does, and is checked before any chunk. Constant memory; any chunk opens alone.
+Every seal draws a new object key and salt; (payload key, commitment) = HKDF-SHA256(object key, salt, context). GCM
+alone does not commit to its key; the commitment does, and is checked before any chunk. Constant memory; any chunk
+opens alone.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator
-from typing import Annotated, BinaryIO, Literal, Protocol
+from typing import Annotated, BinaryIO, Final, Literal, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -22,7 +23,7 @@ from sealroom.protocol import digest
 from sealroom.protocol.errors import CannotOpen, Malformed, UsageError
 from sealroom.protocol.schema import Count, Hex32, Int, Name
 
-CHUNK = 1 << 20
+CHUNK: Final = 1048576
 TAG = 16
 MOST_CHUNKS = 1 << 20
 """1 TiB per object: far below the 2^32 invocations that NIST SP 800-38D §8.3 allows one key."""
@@ -92,10 +93,19 @@ def seal(source: BinaryIO, sink: BinaryIO, context: Context) -> tuple[bytes, Man
     if source.read(1):
         raise UsageError("the file grew while it was being sealed", hint="seal a copy that nobody writes to")
     return key, Manifest(
-        format="sealroom/manifest/v1", agreement=context.agreement, kind=context.kind, name=context.name,
-        owner=context.owner, media=context.media, salt=salt.hex(), commitment=commitment.hex(), chunk_size=CHUNK,
-        chunks=chunks, plaintext_size=size, ciphertext_sha256=hasher.finalize().hex(),
-    )  # fmt: skip
+        format="sealroom/manifest/v1",
+        agreement=context.agreement,
+        kind=context.kind,
+        name=context.name,
+        owner=context.owner,
+        media=context.media,
+        salt=salt.hex(),
+        commitment=commitment.hex(),
+        chunk_size=CHUNK,
+        chunks=chunks,
+        plaintext_size=size,
+        ciphertext_sha256=hasher.finalize().hex(),
+    )
 
 
 class Opener:
@@ -111,9 +121,13 @@ class Opener:
         if manifest.chunks != -(-manifest.plaintext_size // CHUNK):
             raise Malformed("bad-sizes", "the manifest's size and number of chunks disagree")
         self._context = Context(
-            agreement=manifest.agreement, kind=manifest.kind, name=manifest.name, owner=manifest.owner,
-            media=manifest.media, size=manifest.plaintext_size,
-        )  # fmt: skip
+            agreement=manifest.agreement,
+            kind=manifest.kind,
+            name=manifest.name,
+            owner=manifest.owner,
+            media=manifest.media,
+            size=manifest.plaintext_size,
+        )
         payload_key, commitment = _derive(key, bytes.fromhex(manifest.salt), self._context)
         if not digest.equal(commitment.hex(), manifest.commitment):
             raise CannotOpen

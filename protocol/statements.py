@@ -13,10 +13,10 @@ from typing import Annotated, Literal
 
 from sealroom.protocol import digest
 from sealroom.protocol.keys import SUITE_NAME
+from sealroom.protocol.platform import PlatformClass
 from sealroom.protocol.rules import Cost, Guarantee
 from sealroom.protocol.schema import Base64, ColumnName, Count, Hex32, Hex48, Int, Label, Many, Name, Prose, Text, Time
 
-PlatformClass = Literal["simulated", "confidential-hardware"]
 Nonce = Hex32
 
 
@@ -73,6 +73,13 @@ class Request:
     nonce: Nonce
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Challenges:
+    """The owners' nonces for one run, by party."""
+
+    nonces: Annotated[dict[Name, Nonce], Many(1, 16)]
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerHead:
     """Where in its owner's ledger an entry stands: its number and the digest of the entry before it."""
@@ -100,7 +107,9 @@ class Grant:
     deadline: Time
 
 
-def grant_info(*, owner_key: bytes, version: str, evidence: str, agreement: str, request: str, object_digest: str) -> bytes:
+def grant_info(
+    *, owner_key: bytes, version: str, evidence: str, agreement: str, request: str, object_digest: str
+) -> bytes:
     """HPKE `info` of a grant: label, suite, owner key, and the digests that the key is released for (SPEC §5.4)."""
     words = (SUITE_NAME, version, evidence, agreement, request, object_digest)
     return digest.preimage("grant/v1", owner_key, *(word.encode() for word in words))
@@ -160,7 +169,8 @@ class RuleResult:
 class Receipt:
     """What ran, on what, under which evidence, and what was offered; signed by the gate, embedded digests only.
 
-    `status` is the closed alphabet that parties may learn; `reasons` holds, per party, a sealed closed reason code.
+    `platform_class` is what the agreement demands and the grants' verdicts found. `status` is the closed alphabet that
+    parties may learn; `reasons` holds, per party, a sealed closed reason code.
     """
 
     format: Literal["sealroom/receipt/v1"]
@@ -191,8 +201,8 @@ class Cosignature:
 class Evidence:
     """What a gate shows before it is given keys. Not signed: the platform's own signature over the report covers it.
 
-    `nonces` are the owners' challenges; `attestation` is the canonical JSON of the platform's own evidence document, which
-    `sealroom.attestation` reads (SPEC §5.3).
+    `nonces` are the owners' challenges; `attestation` is the canonical JSON of the platform's own evidence document,
+    which `sealroom.attestation` reads (SPEC §5.3).
     """
 
     format: Literal["sealroom/evidence/v1"]
@@ -205,6 +215,11 @@ class Evidence:
     gate_sealing_key: Base64
     platform: Literal["sev-snp"]
     attestation: Base64
+
+
+def evidence_digest(canonical_evidence: bytes) -> str:
+    """Names one evidence document by its canonical bytes: what grants, offers and receipts refer to."""
+    return digest.sha256("evidence/v1", canonical_evidence)
 
 
 def reason_info(receipt_request: str, party: str) -> bytes:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-# Frames on the gate's socket and on the simulated processor's: 4-byte big-endian length, UTF-8 JSON object, descriptors by
-# SCM_RIGHTS on the first byte.
+# Frames on the gate's socket and on the simulated processor's: 4-byte big-endian length, UTF-8 JSON object,
+# descriptors by SCM_RIGHTS on the first byte.
 FRAME_MOST: Final = 1 << 20
 FRAME_MOST_FDS: Final = 16
 
@@ -33,9 +33,18 @@ CIPHERTEXT_MOST: Final = 1 << 30
 
 # What a run may be in; the parties learn nothing finer from the host.
 RUN_STATES: Final = (
-    "waiting-for-challenges", "queued", "launching", "waiting-for-grants", "running", "waiting-for-consent",
-    "done", "refused", "failed", "expired", "stopped",
-)  # fmt: skip
+    "waiting-for-challenges",
+    "queued",
+    "launching",
+    "waiting-for-grants",
+    "running",
+    "waiting-for-consent",
+    "done",
+    "refused",
+    "failed",
+    "expired",
+    "stopped",
+)
 RUN_FINAL_STATES: Final = ("done", "refused", "failed", "expired", "stopped")
 
 # Places inside the enclave's working directory, the same for every launcher.

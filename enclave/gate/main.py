@@ -1,0 +1,88 @@
+"""Starts the gate: hardens the process, opens the one socket, serves one run, exits.
+
+Runs in: the gate (TCB).   Believes: the measured image that it was started from.   Spec: §9.1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sealroom.enclave.quoter import quote
+
+from sealroom.attestation.evidence import SnpEvidence
+from sealroom.enclave import frames
+from sealroom.enclave.gate.admit import AdmittedRun
+from sealroom.enclave.gate.children import Child, require_layers
+from sealroom.enclave.gate.compute import Computation, Payload, Result
+from sealroom.enclave.gate.phases import Phase
+from sealroom.enclave.gate.session import Session, World
+from sealroom.enclave.jail import layers
+from sealroom.protocol import wire
+from sealroom.protocol.errors import Refused
+
+_SEND_SECONDS = 60.0
+_PREFIXES = {"zygote": "jail", "engine": "engine"}
+
+
+def main(image: Path) -> int:
+    """Serve one run of the image at `image`; the exit status says only whether the session came to its end."""
+    harden()
+    required = json.loads((image / "launch.json").read_text("utf-8"))["layers"]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(_SEND_SECONDS)
+        sock.connect(wire.HOST_SOCKET)
+        with Child(_command(image, "zygote")) as zygote, Child(_command(image, "engine")) as engine:
+            world = World(
+                send=lambda message, fds: frames.send(sock, message, fds),
+                quoter=_quoter,
+                compute=_Compute(zygote, engine, required),
+            )
+            return _serve(sock, Session(world))
+
+
+def harden() -> None:
+    """No core dumps, no tracing by processes of the same user, no new privileges, death with the parent."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    layers.harden_gate()
+    os.umask(0o077)
+
+
+def _serve(sock: socket.socket, session: Session) -> int:
+    try:
+        while session.phase is not Phase.ENDED:
+            message, fds = frames.receive(sock, timeout=wire.GRANT_WAIT)
+            session.handle(message, fds)
+    except (Refused, OSError, EOFError):
+        return 1
+    return 0
+
+
+class _Compute:
+    """Waits for the children only when they are needed, so that their imports overlap with attestation and grants."""
+
+    def __init__(self, zygote: Child, engine: Child, required: Sequence[str]) -> None:
+        self._zygote, self._engine, self._required = zygote, engine, required
+
+    def __call__(self, run: AdmittedRun, payloads: Mapping[str, Payload]) -> tuple[list[Result], tuple[str, ...]]:
+        in_force: list[str] = []
+        for name, child in (("zygote", self._zygote), ("engine", self._engine)):
+            child.wait_ready()
+            prefix = f"{_PREFIXES[name]}:"
+            require_layers(child, [r.removeprefix(prefix) for r in self._required if r.startswith(prefix)])
+            in_force += [prefix + layer for layer in child.layers]
+        results = Computation(run, payloads, zygote=self._zygote, engine=self._engine).results()
+        return results, tuple(sorted(in_force))
+
+
+def _quoter(report_data: bytes) -> SnpEvidence:
+    return quote(report_data)
+
+
+def _command(image: Path, program: str) -> list[str]:
+    return [sys.executable, "-I", "-S", "-B", str(image / "app" / "boot.py"), program]

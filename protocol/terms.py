@@ -1,0 +1,64 @@
+"""What one use of a rule costs and how large its release is: fixed by the agreement, never by the data.
+
+Runs in: parties and gate.   Believes: an agreement that was checked.   Spec: §7.2, §7.4.
+"""
+
+from __future__ import annotations
+
+import math
+
+from sealroom.protocol import rules
+from sealroom.protocol.agreement import Agreement, objects_of
+from sealroom.protocol.rules import AudienceToOwner, Cost, GroupedAggregates, Rule
+
+STATUS_CODES = 3
+"""`completed`, `refused`, `failed`: what every party may learn of a run besides its releases."""
+_REASONS_PER_RULE = 16
+_KIB = 1 << 10
+_ID_BYTES = 72
+_CELL_BYTES = 512
+
+
+def cost_of(agreement: Agreement, rule: Rule) -> Cost:
+    """What one release by `rule` charges each affected owner."""
+    most_rows = agreement.dataset(rule.candidates).most_rows if isinstance(rule, AudienceToOwner) else 0
+    return rules.cost(rule, most_rows)
+
+
+def status_cost(agreement: Agreement, requested: tuple[str, ...]) -> Cost:
+    """What a grant charges in advance: the bits of the closed status and of one closed reason per rule.
+
+    Opaque code may also choose when it ends, within its slot: one more bit for each rule that runs it.
+    """
+    bits = math.log2(STATUS_CODES) + sum(math.log2(_REASONS_PER_RULE) for _ in requested)
+    opaque = sum(1 for name in requested if "whole" in agreement.rule(name).lanes)
+    return Cost(epsilon=0, bits=math.ceil(1000 * (bits + opaque)))
+
+
+def padded_size(agreement: Agreement, rule: Rule) -> int:
+    """Bytes that every release by `rule` is padded to, whatever it says."""
+    if isinstance(rule, AudienceToOwner):
+        ids = agreement.dataset(rule.candidates).most_rows * rule.percent // 100
+        return _round_up(ids * _ID_BYTES + _KIB, 4 * _KIB)
+    if isinstance(rule, GroupedAggregates):
+        return _round_up(_cells(agreement, rule) * (_CELL_BYTES + 64 * len(rule.sums)) + _KIB, 4 * _KIB)
+    return 4 * _KIB
+
+
+def required_objects(agreement: Agreement, requested: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the datasets and bundles that the requested rules read: exactly what a request must bring."""
+    names: dict[str, None] = {}
+    for name in requested:
+        names.update(dict.fromkeys(objects_of(agreement, agreement.rule(name))))
+    return tuple(names)
+
+
+def _cells(agreement: Agreement, rule: GroupedAggregates) -> int:
+    cells = len(rule.segments.labels) if rule.segments else 1
+    for ref in rule.by:
+        cells *= len(agreement.dataset(ref.dataset).column(ref.column).values or ())
+    return cells
+
+
+def _round_up(size: int, step: int) -> int:
+    return -(-size // step) * step
