@@ -1,0 +1,70 @@
+# One command each; `make help` lists them. Everything that is needed is installed under .venv and build/.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+IMAGE := build/image
+.DEFAULT_GOAL := help
+.PHONY: help setup image image-docker demo test check format lint types imports docs bench vectors redteam fuzz clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sealroom needs Python 3.11 or later; set PYTHON=" >&2; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "this Python has no venv module (on Debian: apt install python3-venv)" >&2; exit 2; }
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (once; about a minute)" >&2
+	@if command -v uv >/dev/null; then uv pip install -q --python $(RUN) --require-hashes -r requirements/dev.txt; \
+	  else $(RUN) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt; fi
+	@$(RUN) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: $(STAMP) ## install everything into .venv
+
+image: $(STAMP) ## build the enclave image for the process launcher
+	@$(RUN) -m sealroom.host.image build --out $(IMAGE) --tsm simulated
+
+image-docker: image ## build the enclave image for Docker (needs an engine and BASE)
+	@deploy/build-image.sh
+
+demo: image ## play bank, partner and operator on real data (DATA=<folder> SPEC=<file> for another pair)
+	@$(VENV)/bin/sealroom demo --image $(IMAGE) $(if $(DATA),--data $(DATA)) $(if $(SPEC),--spec $(SPEC))
+
+test: image ## run the tests
+	@$(RUN) -m pytest -q $(ARGS)
+
+check: format lint types imports docs image ## format, lint, types, import rules, documents, tests
+	@$(RUN) -m pytest -q $(ARGS)
+
+format: $(STAMP)
+	@$(VENV)/bin/ruff format --check .
+
+lint: $(STAMP)
+	@$(VENV)/bin/ruff check .
+
+types: $(STAMP)
+	@$(VENV)/bin/mypy
+
+imports: $(STAMP)
+	@$(VENV)/bin/lint-imports --no-cache
+
+docs: $(STAMP) ## refresh nothing, fail when a generated page is stale
+	@$(RUN) -m tests.documents --check
+
+bench: image ## measure; ratios go to build/bench/results.json
+	@$(RUN) -m bench
+
+vectors: $(STAMP) ## run the attestation vectors of a folder: make vectors VECTORS=<folder>
+	@test -n "$(VECTORS)" || { echo "name the folder: make vectors VECTORS=<folder>" >&2; exit 2; }
+	@$(RUN) -m sealroom.attestation.vectors $(VECTORS)
+
+redteam: $(STAMP) ## run the hostile bundles against the jail
+	@$(RUN) -m tests.redteam.runner
+
+fuzz: $(STAMP) ## fuzz the decoders for SECONDS=60 each
+	@$(RUN) -m tests.fuzz --seconds $(or $(SECONDS_EACH),60)
+
+clean: ## remove what was built, keep what was installed
+	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis
