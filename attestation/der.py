@@ -139,15 +139,18 @@ def octets(content: bytes) -> bytes:
 
 
 def text(element: Element) -> str:
-    """The text of a character string.
+    """The text of a character string, safe to show.
 
     Raises:
-        Malformed: bytes outside its alphabet.
+        Malformed: bytes outside its alphabet, or characters that could disguise what is shown.
     """
     try:
-        return element.content.decode("utf-8" if element.tag == UTF8_STRING else "ascii")
+        found = element.content.decode("utf-8" if element.tag == UTF8_STRING else "ascii")
     except UnicodeDecodeError as error:
         raise Malformed("der", "a text has bytes outside its alphabet") from error
+    if not found.isprintable():
+        raise Malformed("der", "a text has characters that cannot be shown")
+    return found
 
 
 def moment(reader: Reader) -> int:
