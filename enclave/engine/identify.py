@@ -18,7 +18,7 @@ read loses a link rather than making a false one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -29,9 +29,11 @@ from numpy.typing import NDArray
 from sealroom.enclave.engine.digests import Words, digests, subkey
 from sealroom.enclave.engine.tables import Table
 from sealroom.enclave.flat_arrow import array_of
+from sealroom.protocol.agreement import IdentifierKind
 from sealroom.protocol.errors import UsageError
 
 VERSION = "identify/v1"
+KINDS: tuple[str, ...] = get_args(IdentifierKind)
 MOST_BYTES = 320  # the longest e-mail address: 64 + @ + 255 (RFC 3696 erratum 1690)
 
 _EMAIL = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"
@@ -57,7 +59,7 @@ def normalise(kind: str, texts: Any) -> Any:
         return _phone(texts)
     if kind == "date_of_birth":
         return _date(texts)
-    if kind in ("given_name", "family_name", "full_name", "postcode", "national_id"):
+    if kind in KINDS:
         return _folded(texts)
     raise UsageError(f"no normal form for identifiers of kind {kind!r}")
 

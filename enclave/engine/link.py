@@ -57,6 +57,8 @@ def connect(threads: int = 1) -> Any:
     """A DuckDB connection without files, network, extensions or a way to change that."""
     config = {
         "threads": str(threads),
+        # Threads started before the layers are applied would stay outside them; there is no file to wait for.
+        "async_threads": "0",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
         "allow_community_extensions": "false",

@@ -3,19 +3,18 @@
 Runs in: engine.   Believes: nothing.   Spec: §7.4.
 
 A reason is all that leaves the engine about a failure: no message, no value, no name. Refused: the run cannot go on.
-Withheld: one rule gives no release, the others go on.
+Withheld: one rule gives no release, the others go on. With `released` these are 16 outcomes per rule: four bits, which
+every grant is charged in advance.
 
     reason                refused/withheld  what it says
     bad-message           refused   the gate's message is not as the protocol says
     bad-table             refused   the table is not a valid flat table, or not the declared columns
     duplicate-entity      refused   an entity id is missing, empty or there twice
     too-many-rows         refused   more rows than the agreement allows
-    not-loaded            withheld  a dataset that the rule reads was not loaded
     no-stability-proof    withheld  no proven constant for this linkage scheme
-    bad-query             withheld  the query bundle is missing or not as its format says
+    bad-rule              withheld  the rule reads what was not loaded, names two outputs alike, or outgrows its size
+    bad-query             withheld  the query bundle is missing, not as its format says, or names what it may not see
     undeclared-label      withheld  the query bundle names a label that the agreement does not declare
-    undeclared-column     withheld  the query bundle names a column that it may not see
-    ambiguous-rule        withheld  two outputs of the rule would have one name
     no-columns            withheld  no column is left that the job may see
     too-few               withheld  too few positive or negative entities to measure anything
     seed-too-small        withheld  fewer linked positive entities than the agreement demands
@@ -37,12 +36,10 @@ from sealroom.protocol.errors import NotAcceptable, NotReleased
 
 RefusedReason = Literal["bad-message", "bad-table", "duplicate-entity", "too-many-rows"]
 WithheldReason = Literal[
-    "not-loaded",
     "no-stability-proof",
+    "bad-rule",
     "bad-query",
     "undeclared-label",
-    "undeclared-column",
-    "ambiguous-rule",
     "no-columns",
     "too-few",
     "seed-too-small",

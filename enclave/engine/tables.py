@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sealroom.enclave import flat
 from sealroom.enclave.engine import digests, reasons
-from sealroom.enclave.flat_arrow import array_of
+from sealroom.enclave.flat_arrow import array_of, column_of
 from sealroom.enclave.flat_columns import Column
 from sealroom.protocol.agreement import Dataset
 from sealroom.protocol.errors import Malformed
@@ -85,12 +85,19 @@ def numbers(column: Column) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     return column.data, column.validity.astype(bool)
 
 
-def equals(column: Column, value: str | bool) -> NDArray[np.bool_]:  # noqa: FBT001
-    """bool[rows]: where a category, text or truth value equals `value`; null is equal to nothing."""
+def equals(column: Column, value: int | bool | str) -> NDArray[np.bool_]:  # noqa: FBT001
+    """bool[rows]: where a cell equals `value`; a missing one equals nothing, and neither does another type's value."""
     if column.kind == "text":
         return np.asarray(pc.fill_null(pc.equal(array_of(column), pa.scalar(value, pa.large_utf8())), False))
     data, valid = numbers(column)
     if column.kind == "category":
         values = column.values or ()
         return np.asarray(valid & (data == (values.index(str(value)) if value in values else -2)))
-    return np.asarray(valid & (data == int(value)))
+    return np.asarray(valid & (data == value))
+
+
+def take(column: Column, rows: NDArray[np.int64]) -> Column:
+    """The column with its cells at these rows, in this order."""
+    if column.kind == "text":
+        return column_of(column.name, pc.take(array_of(column), pa.array(rows)))
+    return Column(column.name, column.kind, tuple(buffer[rows] for buffer in column.buffers), column.values)
