@@ -12,17 +12,20 @@ import rfc8785
 
 from sealroom.protocol.errors import Malformed
 
+MOST_DEPTH = 64
+"""Lists and objects inside one another: far more than any document needs, far less than any parser's stack."""
+
 
 def encode(value: Any) -> bytes:
     """Canonical bytes of a JSON value that holds no floats.
 
     Raises:
-        Malformed: the value has no canonical form (a float, an integer beyond 2^53-1, a lone surrogate).
+        Malformed: the value has no canonical form (a float, an integer beyond 2^53-1, a lone surrogate, 64 levels).
     """
-    _refuse_floats(value)
+    _check(value, 0)
     try:
         return rfc8785.dumps(value)
-    except (rfc8785.CanonicalizationError, RecursionError) as error:
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise Malformed("not-canonical", "the value has no canonical JSON form") from error
 
 
@@ -56,8 +59,10 @@ def _no_float(_: str) -> Never:
     raise Malformed("float", "the document holds a number that is not an integer")
 
 
-def _refuse_floats(value: Any) -> None:
+def _check(value: Any, depth: int) -> None:
     if isinstance(value, float):
         raise Malformed("float", "the document holds a number that is not an integer")
+    if depth > MOST_DEPTH:
+        raise Malformed("too-deep", f"the document is nested deeper than {MOST_DEPTH} levels")
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ():
-        _refuse_floats(item)
+        _check(item, depth + 1)

@@ -5,14 +5,19 @@ Runs in: every zone but the host.   Believes: nothing.   Spec: §4.3.   Standard
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Iterable, Sequence
 
-from sealroom.protocol.agreement import Agreement, Column, Dataset, Link, Named
+from sealroom.protocol import terms
+from sealroom.protocol.agreement import Agreement, Column, Dataset, Link, Named, Party
 from sealroom.protocol.errors import Malformed
 from sealroom.protocol.rules import AudienceToOwner, ColumnOf, GroupedAggregates, Metrics, Rule
 
 MOST_CELLS = 1000
 MOST_GRID_POINTS = 10_000
+_SIGNING_KEY = 32
+_SEALING_KEY = 1184 + 32  # ML-KEM-768, X25519
 
 
 def check(agreement: Agreement) -> Agreement:
@@ -25,9 +30,13 @@ def check(agreement: Agreement) -> Agreement:
     for kind, items in _named(agreement):
         _unique([item.name for item in items], kind)
     names = {p.name for p in agreement.parties}
-    # (2) every party that is mentioned is a party
-    for where, party in _mentioned_parties(agreement):
-        _need(party in names, f"{where} names {party!r}, who is not a party")
+    # (2) every party that is mentioned is a party, has keys of its own, and can consent
+    for where, name in _mentioned_parties(agreement):
+        _need(name in names, f"{where} names {name!r}, who is not a party")
+    _unique([p.signing_key for p in agreement.parties], "signing keys")
+    _unique([p.sealing_key for p in agreement.parties], "sealing keys")
+    for party in agreement.parties:
+        _check_party(party)
     # (3) versions chain
     _need(
         (agreement.sequence == 1) == (agreement.first is None) == (agreement.previous is None),
@@ -78,6 +87,24 @@ def _mentioned_parties(a: Agreement) -> Iterable[tuple[str, str]]:
             yield f"rule {rule.name}", name
 
 
+def _check_party(party: Party) -> None:
+    _need(_is_key(party.signing_key, _SIGNING_KEY), f"{party.name}: the signing key is not 32 bytes")
+    _need(_is_key(party.sealing_key, _SEALING_KEY), f"{party.name}: the sealing key is not {_SEALING_KEY} bytes")
+    officers = party.consent.officers
+    _unique(officers, f"officers of {party.name}")
+    _need(all(_is_key(key, _SIGNING_KEY) for key in officers), f"{party.name}: an officer's key is not 32 bytes")
+    # A party that names no officers decides with its own signing key.
+    _need(party.consent.threshold <= max(1, len(officers)), f"{party.name}: more officers must agree than there are")
+
+
+def _is_key(text: str, size: int) -> bool:
+    try:
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (binascii.Error, ValueError):
+        return False
+    return len(raw) == size and base64.urlsafe_b64encode(raw).rstrip(b"=").decode() == text
+
+
 def _check_dataset(dataset: Dataset) -> None:
     _unique([c.name for c in dataset.columns], f"columns of {dataset.name}")
     for column in dataset.columns:
@@ -120,6 +147,7 @@ def _check_rule(a: Agreement, rule: Rule) -> None:
         _check_grouped(a, rule, (link.left, link.right))
     if isinstance(rule, (Metrics, AudienceToOwner)):
         _check_code_rule(a, rule, (link.left, link.right))
+    _need(terms.padded_size(a, rule) <= terms.MOST_PADDED, f"rule {rule.name}: a release may be too large to seal")
     if isinstance(rule, AudienceToOwner):
         _need(
             rule.recipients[0] == a.dataset(rule.candidates).owner,
@@ -133,6 +161,8 @@ def _check_rule(a: Agreement, rule: Rule) -> None:
 
 def _check_grouped(a: Agreement, rule: GroupedAggregates, sides: tuple[str, str]) -> None:
     cells = 1
+    _unique([f"{ref.dataset}.{ref.column}" for ref in rule.by], f"cells of {rule.name}")
+    _unique([f"{item.dataset}.{item.column}" for item in rule.sums], f"sums of {rule.name}")
     for ref in rule.by:
         values = _column(a, ref, sides).values
         _need(values is not None, f"rule {rule.name}: {ref.column} is not a category")
@@ -140,6 +170,7 @@ def _check_grouped(a: Agreement, rule: GroupedAggregates, sides: tuple[str, str]
     if rule.segments is not None:
         bundle = a.bundle(_known(a.bundles, rule.segments.bundle))
         _need(bundle.lane in rule.lanes, f"rule {rule.name}: not sound for the lane {bundle.lane!r}")
+        _unique(rule.segments.labels, f"labels of {rule.name}")
         cells *= len(rule.segments.labels)
     _need(cells <= MOST_CELLS, f"rule {rule.name}: more than {MOST_CELLS} cells")
     for item in rule.sums:
@@ -159,7 +190,9 @@ def _check_code_rule(a: Agreement, rule: Metrics | AudienceToOwner, sides: tuple
         column.values is not None and rule.outcome.positive in (column.values or ()),
         f"rule {rule.name}: the outcome must be a category that declares {rule.outcome.positive!r}",
     )
-    for value in rule.values if isinstance(rule, Metrics) else ():
+    values = rule.values if isinstance(rule, Metrics) else ()
+    _unique([f"{value.metric} at {value.at_percent}" for value in values], f"values of {rule.name}")
+    for value in values:
         _need(
             value.least < value.most and value.points <= MOST_GRID_POINTS,
             f"rule {rule.name}: the grid of {value.metric} is empty or too fine",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
-import hashlib
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519PrivateKey, MLKEM768X25519PublicKey, Suite
 
+from sealroom.protocol import digest
 from sealroom.protocol.errors import CannotOpen, Malformed, NotGenuine
 
 SUITE_NAME = "MLKEM768-X25519/HKDF-SHA256/AES-256-GCM"
@@ -49,7 +49,7 @@ def from_text(text: str, *, size: int | None = None) -> bytes:
 
 def fingerprint(public: bytes) -> str:
     """Six groups of four hex digits (96 bits of SHA-256) that two people can read to each other."""
-    head = hashlib.sha256(b"sealroom\0fingerprint/v1\0" + public).hexdigest()[:24]
+    head = digest.sha256("fingerprint/v1", public)[:24]
     return "-".join(head[i : i + 4] for i in range(0, 24, 4))
 
 

@@ -144,11 +144,10 @@ class Metrics:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class AudienceToOwner:
-    """Ids of the recipient's own unlinked entities that the bundle finds most alike; the bundle points, the engine
-    writes.
+    """Ids of the recipient's own unlinked entities that the bundle finds most alike.
 
-    Exactly `percent` of the candidates are released. Fewer than `floor` ids, or fewer than `least_seed` linked positive
-    entities, withholds the release.
+    The bundle points, the engine writes. Exactly `percent` of the candidates are released. Fewer than `floor` ids, or
+    fewer than `least_seed` linked positive entities, withholds the release.
     """
 
     type: Literal["audience_to_owner"]

@@ -53,8 +53,9 @@ Name = Annotated[str, Text(r"[a-z][a-z0-9_-]{0,62}", 63)]
 ColumnName = Annotated[str, Text(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}", 63)]
 Label = Annotated[str, Text(r"[ -~]{1,64}", 64)]
 """A declared value: printable ASCII, so that it has one spelling."""
-Prose = Annotated[str, Text(r"[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]{1,500}", 500)]
-"""Text for people: one line, without control or direction-changing characters."""
+_HIDDEN = r"\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f"
+Prose = Annotated[str, Text(rf"[^{_HIDDEN}]{{1,500}}", 500)]
+"""Text for people: one line, without control, invisible or direction-changing characters."""
 Hex32 = Annotated[str, Text(r"[0-9a-f]{64}", 64)]
 Hex48 = Annotated[str, Text(r"[0-9a-f]{96}", 96)]
 Base64 = Annotated[str, Text(r"[A-Za-z0-9_-]+", 1 << 20)]

@@ -66,7 +66,7 @@ class Request:
     agreement: Hex32
     version: Hex32
     objects: Annotated[dict[Name, Hex32], Many(1, 32)]
-    columns: Annotated[dict[Name, Annotated[tuple[ColumnName, ...], Many(1, 512)]], Many(1, 16)]
+    columns: Annotated[dict[Name, Annotated[tuple[ColumnName, ...], Many(0, 512)]], Many(1, 16)]
     rules: Annotated[tuple[Name, ...], Many(1, 64)]
     created: Time
     deadline: Time

@@ -13,6 +13,8 @@ from sealroom.protocol.rules import AudienceToOwner, Cost, GroupedAggregates, Ru
 
 STATUS_CODES = 3
 """`completed`, `refused`, `failed`: what every party may learn of a run besides its releases."""
+MOST_PADDED = 64 << 20
+"""Bytes of padded text that a release has at most; an agreement whose rule would need more is refused."""
 _REASONS_PER_RULE = 16
 _KIB = 1 << 10
 _ID_BYTES = 72

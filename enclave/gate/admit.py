@@ -15,7 +15,7 @@ from sealroom.protocol import consistency, envelope, terms
 from sealroom.protocol.agreement import Agreement
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.errors import Malformed, NotAcceptable, NotGenuine, UsageError
-from sealroom.protocol.keys import SUITE_NAME, SealingKey, VerifyingKey, from_text
+from sealroom.protocol.keys import SUITE_NAME, SealingKey, SealingPublicKey, VerifyingKey, from_text
 from sealroom.protocol.rules import AudienceToOwner, GroupedAggregates, Metrics, Rule
 from sealroom.protocol.sealed import Manifest
 from sealroom.protocol.statements import Grant, Request, grant_info
@@ -57,7 +57,7 @@ def admit_agreement(chain: Sequence[Envelope]) -> AdmittedAgreement:
     """Check a chain of agreement versions from the first to the one in force.
 
     (1) There are 1..64 versions. (2) Each is signed by all parties of itself and of the version before it. (3) Sequence
-    numbers, first and previous digests chain. (4) Each is consistent in itself.
+    numbers, first and previous digests chain. (4) Each is consistent in itself, and its parties' keys can be sealed to.
 
     Raises:
         Malformed, NotGenuine: any of these does not hold.
@@ -72,7 +72,9 @@ def admit_agreement(chain: Sequence[Envelope]) -> AdmittedAgreement:
         expected = (number, chain[0].digest if number > 1 else None, chain[number - 2].digest if number > 1 else None)
         if (current.sequence, current.first, current.previous) != expected:  # (3)
             raise NotGenuine("broken-chain", f"version {number} does not follow from the one before it")
-        consistency.check(current)  # (4)
+        for party in consistency.check(current).parties:  # (4)
+            # A key that cannot be sealed to would otherwise show when the receipt is due, and there would be none.
+            SealingPublicKey.parse(party.sealing_key).seal(b"", info=b"")
     assert current is not None  # noqa: S101 (1) leaves no other way
     return AdmittedAgreement(agreement=current, id=chain[0].digest, version=chain[-1].digest)
 

@@ -161,12 +161,12 @@ class Computation:
 
 
 def flat_bound(dataset: Dataset, payload_size: int) -> int:
-    """Bytes that a dataset's flat table can need at most: nine bytes a cell, offsets, and no more text than was sealed.
+    """Bytes that a dataset's flat table can need at most: its header, cells and offsets, and the text that was sealed.
 
     Compressed formats may hold far more text than bytes; they get a factor of 16, and more is refused as too large.
     """
     cells = dataset.most_rows * len(dataset.columns)
-    return (1 << 20) + 18 * min(cells, 16 * payload_size + 1024) + 16 * payload_size
+    return (9 << 20) + 18 * min(cells, 16 * payload_size + 1024) + 16 * payload_size
 
 
 def _result(message: Mapping[str, Any], fds: Sequence[int]) -> Result:
@@ -175,6 +175,7 @@ def _result(message: Mapping[str, Any], fds: Sequence[int]) -> Result:
     if "release" not in message:
         raise Malformed("engine", "the engine sent a message of no known kind")
     if message.get("canonical_fd") is True and len(fds) == 1:
+        memory.require_seals(fds[0], memory.FIXED)  # a file that shrinks under our feet would end this process
         data = bytes(memory.map_readonly(fds[0])[:MOST_CANONICAL])
     else:
         text = message.get("canonical")

@@ -16,8 +16,8 @@ from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.keys import SealingPublicKey, to_text
 from sealroom.protocol.statements import Receipt, RuleResult, reason_info
 
-REASON_BYTES = 4096
-"""Every sealed reason has this size, so that the host cannot tell one from another."""
+REASON_BYTES = 8192
+"""Every sealed reason has this size, so that the host cannot tell one from another: room for 64 rules' reasons."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

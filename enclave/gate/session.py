@@ -59,14 +59,18 @@ class Session:
         """Take one message from the host.
 
         Raises:
-            Refused: before evidence was given there is nobody to sign a receipt for; the session ends without one.
+            Malformed: the session has ended.
+            Exception: before evidence was given there is no run to sign a receipt for; the session ends without one.
         """
+        if self.phase is phases.Phase.ENDED:
+            close_all(fds)
+            raise Malformed("untimely", "the session has ended")
         try:
             self._dispatch(message, fds)
-        except Refused as error:
-            self._end(Ending.refused(error.code))
-        except (OSError, EOFError, ValueError):
-            self._end(Ending.failed())
+        except Exception as error:  # whatever went wrong, a run that was attested ends with a receipt
+            self._end(Ending.refused(error.code) if isinstance(error, Refused) else Ending.failed())
+            if self._attested is None:
+                raise
 
     def _dispatch(self, message: dict[str, Any], fds: Sequence[int]) -> None:
         try:
@@ -123,8 +127,10 @@ class Session:
     def _compute(self, run: AdmittedRun) -> None:
         self.phase = phases.Phase.COMPUTING
         self._world.send({"type": wire.PROGRESS, "phase": "computing"}, ())
-        payloads = {n: Payload(*open_object(self._keys[n], m, self._files[n])) for n, m in run.manifests.items()}
+        payloads: dict[str, Payload] = {}
         try:
+            for name, manifest in run.manifests.items():
+                payloads[name] = Payload(*open_object(self._keys[name], manifest, self._files[name]))
             results, layers = self._world.compute(run, payloads)
         finally:
             close_all([p.fd for p in payloads.values()])
