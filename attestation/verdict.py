@@ -120,29 +120,32 @@ class Record:
         Raises:
             EvidenceNotGenuine: it does not hold.
         """
-        self.note(Check(name, str(value), expectation, "pass" if holds else "fail", reason, source))
         if not holds:
-            self.refuse(reason, f"{name}: {value}; expected: {expectation}")
+            self.fail(Check(name, str(value), expectation, "fail", reason, source))
+        self.note(Check(name, str(value), expectation, "pass", reason, source))
 
-    def attempt(self, name: str, expectation: str, by: Callable[[], None], *, reason: str, source: Source) -> None:
-        """Note a check that `by` makes, which raises NotGenuine if it does not hold.
+    def attempt(self, name: str, expectation: str, by: Callable[[], T], *, reason: str, source: Source) -> T:
+        """What `by` returns, unless it raises NotGenuine; noted as a check on which everything after it depends.
 
         Raises:
             EvidenceNotGenuine: it does not hold.
         """
         try:
-            by()
+            value = by()
         except NotGenuine as error:
-            self.require(name, error.message, expectation, holds=False, reason=reason, source=source)
-        self.require(name, "as expected", expectation, holds=True, reason=reason, source=source)
+            self.fail(Check(name, error.message, expectation, "fail", reason, source))
+        self.note(Check(name, "as expected", expectation, "pass", reason, source))
+        return value
 
-    def refuse(self, reason: str, message: str) -> NoReturn:
-        """Give up.
+    def fail(self, check: Check) -> NoReturn:
+        """Note a failed check and give up.
 
         Raises:
             EvidenceNotGenuine: always.
         """
-        raise EvidenceNotGenuine(reason, message, checks=self.checks)
+        self.note(check)
+        message = f"{check.name}: {check.value}; expected: {check.expectation}"
+        raise EvidenceNotGenuine(check.reason, message, checks=self.checks)
 
     def read(self, name: str, source: Source, parse: Callable[[], T]) -> T:
         """What `parse` makes of a part, noted as a check.

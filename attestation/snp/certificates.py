@@ -168,9 +168,9 @@ def authority(certificate: Certificate) -> Authority:
     bits = 0xFF
     if (usage := certificate.extensions.get(_KEY_USAGE)) is not None:
         content = der.whole(usage, der.BIT_STRING)
-        if len(content) not in (2, 3) or content[0] > 7:
+        if len(content) not in (1, 2, 3) or content[0] > 7:
             raise Malformed("der", "keyUsage is not a short bit string")
-        bits = content[1]
+        bits = content[1] if len(content) > 1 else 0
     return Authority(is_authority and bool(bits & 0x04), is_authority and bool(bits & 0x02), path)
 
 

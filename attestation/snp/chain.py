@@ -17,7 +17,6 @@ from sealroom.attestation.snp import certificates, revocation
 from sealroom.attestation.snp.certificates import Certificate, Endorsement
 from sealroom.attestation.snp.revocation import RevocationList
 from sealroom.attestation.verdict import Record
-from sealroom.protocol.errors import NotGenuine
 from sealroom.protocol.platform import Require
 
 
@@ -109,10 +108,8 @@ def _check_path(
     _check_issued(record, intermediate, by=root, most_path=1)
     _check_issued(record, vek, by=intermediate, most_path=0)
     states = record.read("endorsement statements", "certificate", lambda: certificates.endorsement(vek))
-    try:
-        return certificates.endorsement_key(vek), states
-    except NotGenuine as error:
-        record.refuse("chain", error.message)
+    attempt = functools.partial(certificates.endorsement_key, vek)
+    return record.attempt("endorsement key", "a P-384 key", attempt, reason="chain", source="certificate"), states
 
 
 def _check_issued(record: Record, child: Certificate, *, by: Certificate, most_path: int) -> None:

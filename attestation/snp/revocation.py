@@ -94,10 +94,10 @@ def check(
 
 
 def _check_missing(record: Record, *, require: Require, most_age: int | Literal["any"]) -> None:
-    check = Check("revocation list", "none was sent", "any", "waived", "revocation-missing", "caller")
+    name, value, reason = "revocation list", "none was sent", "revocation-missing"
     if require == "require" or most_age != "any":
-        record.require(check.name, check.value, "a list", holds=False, reason=check.reason, source=check.source)
-    record.note(check)
+        record.fail(Check(name, value, "a list", "fail", reason, "caller"))
+    record.note(Check(name, value, "any", "waived", reason, "caller"))
 
 
 def _check_origin(record: Record, found: RevocationList, root: Certificate) -> None:
@@ -105,7 +105,7 @@ def _check_origin(record: Record, found: RevocationList, root: Certificate) -> N
     named = found.issuer == root.subject and certificates.authority(root).may_sign_lists
     if not named:
         value = "names another issuer, or one that may not sign lists"
-        record.require(name, value, expect, holds=False, reason="revocation", source="revocation list")
+        record.fail(Check(name, value, expect, "fail", "revocation", "revocation list"))
     record.attempt(
         name,
         expect,

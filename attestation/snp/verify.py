@@ -163,8 +163,7 @@ def _check_family(record: Record, report: abi.Report, chain: Chain) -> tuple[Fam
     family = tcb.family_of_product(product)
     if family is None:
         expect = "a product that this verifier knows"
-        record.require("product", product or "absent", expect, holds=False, reason="product", source="certificate")
-        record.refuse("product", "the endorsement certificate names no known product")
+        record.fail(Check("product", product or "absent", expect, "fail", "product", "certificate"))
     cpuid = family if report.version == 2 else tcb.family_of_cpuid(report.cpuid_family, report.cpuid_model)
     root = VENDOR_ROOTS.get(chain.root.digest, family)
     value = f"certificate: {product}, report: {cpuid or 'unknown'}, root: {root}"
