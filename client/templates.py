@@ -1,0 +1,217 @@
+"""Agreements from a spec: `overlap` (how many are shared) and `lookalike` (that, model quality, and an audience).
+
+Runs in: a party.   Believes: cards whose fingerprints a person compared.   Spec: §10.2.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+from sealroom.client.card import Card
+from sealroom.client.spec import AggregateSpec, DatasetSpec, Spec
+from sealroom.protocol import consistency, schema, terms
+from sealroom.protocol.agreement import (
+    Agreement,
+    Approvals,
+    Bundle,
+    Column,
+    Consent,
+    Dataset,
+    Limits,
+    Link,
+    Party,
+    Purse,
+    Slots,
+    affected_owners,
+    objects_of,
+)
+from sealroom.protocol.errors import UsageError
+from sealroom.protocol.platform import PlatformPolicy
+from sealroom.protocol.rules import (
+    AudienceToOwner,
+    ColumnOf,
+    GroupedAggregates,
+    Metrics,
+    MetricValue,
+    OverlapCount,
+    Rule,
+)
+
+Template = Literal["overlap", "lookalike"]
+DAY: Final = 86_400
+KEYS: Final = (
+    ("national_id",), ("email",), ("given_name", "family_name", "phone"), ("full_name", "phone"),
+    ("given_name", "family_name", "date_of_birth"), ("full_name", "date_of_birth"),
+    ("given_name", "family_name", "postcode"), ("full_name", "postcode"),
+)  # fmt: skip
+"""Identifiers that say who somebody is, strongest first; a link tries those that both sides declare. A phone alone is
+not among them: households and offices share one."""
+
+
+def draft(
+    template: Template,
+    spec: Spec,
+    *,
+    cards: Sequence[Card],
+    operator: str,
+    platforms: Sequence[PlatformPolicy],
+    now: int,
+) -> Agreement:
+    """Version 1 of an agreement, checked; it begins at `now` (seconds since 1970).
+
+    Raises:
+        UsageError: the spec does not say enough for this template.
+        Malformed: its parts contradict each other.
+    """
+    datasets = tuple(_dataset(name, item) for name, item in spec.datasets.items())
+    bundles = tuple(Bundle(name=name, owner=item.owner, lane=item.lane) for name, item in spec.bundles.items())
+    link = _link(spec, {dataset.name: dataset for dataset in datasets})
+    owners = tuple(dict.fromkeys([*(d.owner for d in datasets), *(b.owner for b in bundles)]))
+    requesters = spec.requesters or tuple(dict.fromkeys(b.owner for b in bundles)) or owners[:1]
+    without_purses = Agreement(
+        format="sealroom/agreement/v1", title=spec.title, purpose=spec.purpose, sequence=1, first=None, previous=None,
+        not_before=now, not_after=now + spec.days * DAY, parties=tuple(_party(card, spec) for card in cards),
+        operator=operator, accepts_covert_channel=spec.accepts_covert_channel, requesters=requesters,
+        platforms=tuple(platforms), launchers=spec.launchers,
+        approvals=Approvals(threshold=len(owners), mandatory=owners), datasets=datasets, bundles=bundles, links=(link,),
+        rules=_rules(template, spec, link, requesters), status_recipients=owners, purses=(),
+        slots=Slots(query=spec.slots.query, opaque=spec.slots.opaque),
+        limits=Limits(**schema.encode(spec.limits)),
+    )  # fmt: skip
+    return consistency.check(dataclasses.replace(without_purses, purses=_purses(without_purses, spec)))
+
+
+def _dataset(name: str, spec: DatasetSpec) -> Dataset:
+    if spec.most_rows is None:
+        raise UsageError(
+            f"dataset {name}: `most_rows` is not set", hint=f"set it, or infer it: `--infer {name}=FILE.csv`"
+        )
+    identifiers = [_column(column, "text", kind) for column, kind in spec.identifiers.items()]
+    features = [_feature(name, column, kind) for column, kind in spec.features.items()]
+    return Dataset(
+        name=name, owner=spec.owner, population=spec.population or name, entity=spec.id, most_rows=spec.most_rows,
+        columns=(_column(spec.id, "text", None), *identifiers, *features),
+    )  # fmt: skip
+
+
+def _feature(dataset: str, name: str, kind: str | Sequence[str]) -> Column:
+    if not isinstance(kind, str):
+        return schema.decode(
+            Column, {"name": name, "type": "category", "identifier": None, "values": list(kind)}, dataset
+        )
+    if kind == "category":
+        hint = f"list them, or infer them: `--infer {dataset}=FILE.csv`"
+        raise UsageError(f"{dataset}.{name}: the category's values are not listed", hint=hint)
+    return _column(name, kind, None)
+
+
+def _column(name: str, kind: str, identifier: str | None) -> Column:
+    value = {"name": name, "type": kind, "identifier": identifier, "values": None}
+    return schema.decode(Column, value, f"column {name}")
+
+
+def _party(card: Card, spec: Spec) -> Party:
+    wish = spec.consent.get(card.name)
+    consent = Consent(mode="auto", threshold=0, officers=(), deadline=DAY)
+    if wish is not None:
+        threshold = wish.threshold if wish.mode == "manual" else 0
+        consent = Consent(mode=wish.mode, threshold=threshold, officers=wish.officers, deadline=wish.deadline)
+    return Party(name=card.name, signing_key=card.signing_key, sealing_key=card.sealing_key, consent=consent)
+
+
+def _link(spec: Spec, datasets: Mapping[str, Dataset]) -> Link:
+    names = [*datasets, "", ""]
+    left, right = spec.link.left or names[0], spec.link.right or names[1]
+    for side in (left, right):
+        if side not in datasets:
+            raise UsageError(
+                "a link needs two datasets", hint="declare two, or name them as `link.left` and `link.right`"
+            )
+    have = [{c.identifier for c in datasets[side].columns} for side in (left, right)]
+    shared = [key for key in KEYS if set(key) <= have[0] & have[1]]
+    keys = [list(key) for key in spec.link.keys or shared]
+    if not keys:
+        raise UsageError("the two datasets share no identifiers to link by", hint="declare e-mail, or names with phone")
+    value = {"name": "people", "left": left, "right": right, "scheme": "waterfall/v1", "keys": keys}
+    return schema.decode(Link, value, "link")
+
+
+def _rules(template: Template, spec: Spec, link: Link, requesters: tuple[str, ...]) -> tuple[Rule, ...]:
+    overlap = OverlapCount(
+        type="overlap_count", name="overlap", link=link.name, epsilon=spec.overlap.epsilon, floor=spec.overlap.floor,
+        round_to=spec.overlap.round_to, recipients=spec.overlap.recipients or requesters,
+    )  # fmt: skip
+    grouped = [_aggregate(item, link, requesters) for item in spec.aggregates]
+    code = _code_rules(spec, link, requesters) if template == "lookalike" else ()
+    return (overlap, *grouped, *code)
+
+
+def _aggregate(spec: AggregateSpec, link: Link, requesters: tuple[str, ...]) -> GroupedAggregates:
+    by = []
+    for text in spec.by:
+        dataset, dot, column = text.partition(".")
+        if not dot:
+            raise UsageError(f"aggregate {spec.name}: {text!r} is not `dataset.column`")
+        by.append(ColumnOf(dataset, column))
+    return GroupedAggregates(
+        type="grouped_aggregates", name=spec.name, link=link.name, by=tuple(by), segments=None, sums=spec.sums,
+        epsilon=spec.epsilon, floor=spec.floor, recipients=spec.recipients or requesters,
+    )  # fmt: skip
+
+
+def _code_rules(spec: Spec, link: Link, requesters: tuple[str, ...]) -> tuple[Rule, ...]:
+    if spec.outcome is None or len(spec.bundles) != 1:
+        hint = "set `outcome = {dataset, column, positive}` and one table `[bundles.NAME]` with its owner"
+        raise UsageError("the template lookalike learns one outcome with one bundle", hint=hint)
+    (bundle,) = spec.bundles
+    candidates = link.right if spec.outcome.dataset == link.left else link.left
+    wish = spec.metrics
+    values = (
+        MetricValue(metric="auc", at_percent=100, least=500, most=1000, step=wish.auc_step),
+        MetricValue(metric="lift", at_percent=wish.at_percent, least=0, most=10_000, step=wish.lift_step),
+    )
+    quality = Metrics(
+        type="metrics", name="quality", link=link.name, bundle=bundle, outcome=spec.outcome, candidates=candidates,
+        holdout_percent=wish.holdout_percent, values=values, recipients=wish.recipients or requesters,
+    )  # fmt: skip
+    audience = AudienceToOwner(
+        type="audience_to_owner", name="audience", link=link.name, bundle=bundle, outcome=spec.outcome,
+        candidates=candidates, percent=spec.audience.percent, floor=spec.audience.floor,
+        least_seed=spec.audience.least_seed, recipients=(spec.datasets[candidates].owner,),
+    )  # fmt: skip
+    return (quality, audience)
+
+
+def _purses(agreement: Agreement, spec: Spec) -> tuple[Purse, ...]:
+    """One purse per population and bundle: what the spec says, else exactly enough for `runs` runs of every rule."""
+    wanted = {d.population: d.owner for d in agreement.datasets} | {b.name: b.owner for b in agreement.bundles}
+    purses = []
+    for population, owner in wanted.items():
+        said = spec.purses.get(population)
+        if said is not None:
+            purse = Purse(
+                owner=owner, population=population, epsilon=said.epsilon, bits=said.bits * 1000, runs=said.runs
+            )
+        else:
+            epsilon, bits = _cost_of_a_run(agreement, owner, population)
+            runs = spec.runs
+            purse = Purse(owner=owner, population=population, epsilon=epsilon * runs, bits=bits * runs, runs=runs)
+        purses.append(purse)
+    if stray := sorted(set(spec.purses) - set(wanted)):
+        raise UsageError(f"the spec has a purse for {stray[0]!r}, which is no population and no bundle")
+    return tuple(purses)
+
+
+def _cost_of_a_run(agreement: Agreement, owner: str, population: str) -> tuple[int, int]:
+    """Epsilon (millionths) and bits (thousandths) that one run of all rules takes from one purse at most."""
+    mine = {d.name for d in agreement.datasets if d.population == population} | {population}
+    status = terms.status_cost(agreement, tuple(rule.name for rule in agreement.rules))
+    epsilon, bits = status.epsilon, status.bits
+    for rule in agreement.rules:
+        if mine & set(objects_of(agreement, rule)):
+            times = sum(owner in affected_owners(agreement, rule, recipient) for recipient in rule.recipients)
+            cost = terms.cost_of(agreement, rule)
+            epsilon, bits = epsilon + cost.epsilon * times, bits + cost.bits * times
+    return epsilon, bits
