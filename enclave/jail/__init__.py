@@ -1,0 +1,1 @@
+"""Confinement of code and parsers that nobody trusts: layers, zygote, harness, readers."""
