@@ -8,9 +8,8 @@ refuse, and because AMD puts raw bytes where an extension should hold DER.
 
 from __future__ import annotations
 
-import calendar
-import dataclasses
-import time
+import datetime as dt
+from typing import NamedTuple
 
 from sealroom.protocol.errors import Malformed
 
@@ -24,8 +23,7 @@ def context(number: int) -> int:
     return _CONTEXT | number
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """One element: its tag byte, its content, and `raw`, the bytes it was read from with tag and length."""
 
     tag: int
@@ -51,15 +49,15 @@ class Reader:
         Raises:
             Malformed: another tag, a length that is not minimal, or too few bytes.
         """
-        start = self._at
-        if self.peek() != tag:
+        data, start = self._data, self._at
+        if data[start : start + 1] != bytes((tag,)):
             raise Malformed("der", f"expected an element with tag 0x{tag:02x}")
         length, at = self._length(start + 1)
         end = at + length
-        if end > len(self._data):
+        if end > len(data):
             raise Malformed("der", "an element is longer than what holds it")
         self._at = end
-        return Element(tag, self._data[at:end], self._data[start:end])
+        return Element(tag, data[at:end], data[start:end])
 
     def optional(self, tag: int) -> Element | None:
         """The next element if it has this tag."""
@@ -164,9 +162,11 @@ def moment(reader: Reader) -> int:
     digits = content[:-1]
     if content[-1:] != b"Z" or not digits.isdigit() or len(digits) != (12 if short else 14):
         raise Malformed("der", "a time is not in the form that certificates use")
-    year = digits.decode() if not short else ("19" if digits >= b"50" else "20") + digits.decode()
+    century = b"" if not short else b"19" if digits >= b"50" else b"20"
+    year, numbers = (century + digits)[:4], (century + digits)[4:]
+    month, day, hour, minute, second = (int(numbers[place : place + 2]) for place in range(0, 10, 2))
     try:
-        return calendar.timegm(time.strptime(year, "%Y%m%d%H%M%S"))
+        return int(dt.datetime(int(year), month, day, hour, minute, second, tzinfo=dt.UTC).timestamp())
     except ValueError as error:
         raise Malformed("der", "a time does not exist") from error
 

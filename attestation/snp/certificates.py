@@ -6,7 +6,9 @@ Runs in: parties.   Believes: nothing.   Spec: §6.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
+import types
 from collections.abc import Mapping
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -28,7 +30,8 @@ _PSS_TRAILER = bytes.fromhex(
     "06092a864886f70d01010a3039a00f300d06096086480165030402020500"
     "a11c301a06092a864886f70d010108300d06096086480165030402020500a203020130a303020101"
 )
-_COMMON_NAME, _BASIC_CONSTRAINTS, _KEY_USAGE = "2.5.4.3", "2.5.29.19", "2.5.29.15"
+_COMMON_NAME = b"\x06\x03\x55\x04\x03"
+_BASIC_CONSTRAINTS, _KEY_USAGE = "2.5.29.19", "2.5.29.15"
 _UNDERSTOOD = frozenset({_BASIC_CONSTRAINTS, _KEY_USAGE})
 
 _AMD = "1.3.6.1.4.1.3704.1."
@@ -77,6 +80,8 @@ class Endorsement:
     spare_svns_are_zero: bool
 
 
+# The same few authorities vouch for all evidence, and what is remembered here is what their bytes say, not any trust.
+@functools.lru_cache(maxsize=32)
 def parse(data: bytes) -> Certificate:
     """The fields of a DER certificate.
 
@@ -113,7 +118,7 @@ def parse(data: bytes) -> Certificate:
         not_before=not_before,
         not_after=not_after,
         public_key=key.raw,
-        extensions=extensions,
+        extensions=types.MappingProxyType(extensions),
     )
 
 
@@ -226,15 +231,16 @@ def _load(certificate: Certificate) -> object:
 
 
 def _common_name(content: bytes) -> str:
+    """Names are compared byte for byte, so that of their parts only the one that is shown has to be read."""
     names = []
     reader = der.Reader(content)
     while reader.peek() is not None:
-        pair = der.Reader(der.whole(reader.element(der.SET).content, der.SEQUENCE))
-        kind = der.oid(pair.element(der.OID).content)
-        tag = pair.peek()
-        value = der.text(pair.element(tag if tag in (der.UTF8_STRING, der.PRINTABLE_STRING) else der.IA5_STRING))
-        pair.end()
-        names += [value] if kind == _COMMON_NAME else []
+        part = reader.inside(der.SET).element(der.SEQUENCE).content
+        if part.startswith(_COMMON_NAME):
+            value = der.Reader(part[len(_COMMON_NAME) :])
+            tag = value.peek()
+            names.append(der.text(value.element(tag if tag == der.UTF8_STRING else der.PRINTABLE_STRING)))
+            value.end()
     if len(names) != 1:
         raise Malformed("certificate", "the subject has no common name, or several")
     return names[0]

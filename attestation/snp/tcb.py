@@ -5,8 +5,6 @@ Runs in: parties.   Believes: nothing.   Spec: §6.
 
 from __future__ import annotations
 
-import dataclasses
-
 from sealroom.protocol.errors import Malformed
 from sealroom.protocol.platform import Family, SnpTcb
 
@@ -53,7 +51,7 @@ def serialise(tcb: SnpTcb, family: Family) -> bytes:
 
 def covers(one: SnpTcb, other: SnpTcb) -> bool:
     """Whether `one` is at least `other` in every part; two versions may be such that neither covers the other."""
-    return all(a >= b for a, b in zip(dataclasses.astuple(one), dataclasses.astuple(other), strict=True))
+    return all(getattr(one, part) >= getattr(other, part) for part in PARTS)
 
 
 def words(tcb: SnpTcb) -> str:
