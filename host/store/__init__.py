@@ -1,0 +1,42 @@
+"""What the gateway keeps: one SQLite file for what it knows, and files named by digest for ciphertext.
+
+Runs in: host.   Believes: nothing.   Spec: §8.5.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from sealroom.host.store.agreements import Agreements
+from sealroom.host.store.blobs import Blobs
+from sealroom.host.store.database import Database
+from sealroom.host.store.objects import Objects
+from sealroom.host.store.results import Results
+from sealroom.host.store.runs import Runs
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Store:
+    """The tables by area, all over one database."""
+
+    database: Database
+    blobs: Blobs
+    agreements: Agreements
+    objects: Objects
+    runs: Runs
+    results: Results
+
+    def close(self) -> None:
+        """Close the database."""
+        self.database.close()
+
+
+def open_store(home: Path, *, most: int, changed: Callable[[], None] = lambda: None) -> Store:
+    """Open what is in `home`, or make it; `changed` is called after every commit that wrote."""
+    database, blobs = Database(home / "host.db", changed=changed), Blobs(home / "blobs")
+    runs = Runs(database)
+    objects = Objects(database, blobs, most)
+    objects.resume()
+    return Store(database, blobs, Agreements(database), objects, runs, Results(database, runs))

@@ -1,0 +1,138 @@
+"""Agreements, their members' keys, statements about them, and the nonces of signed calls.
+
+Runs in: host.   Believes: nothing.   Spec: §8.3, §8.5.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from sealroom.host import documents
+from sealroom.host.agreements import Agreement, look, member
+from sealroom.host.documents import Statement
+from sealroom.host.problems import conflict, not_found
+from sealroom.host.store.database import Database
+
+_MOST_STATEMENTS = 10_000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Agreements:
+    """The tables `agreements`, `members`, `statements` and `nonces`."""
+
+    database: Database
+
+    def take_nonce(self, key: str, nonce: str, *, now: float, expires: float) -> bool:
+        """Whether this is the first time that `key` used `nonce`; expired ones are forgotten."""
+        with self.database.writing():
+            self.database.write("DELETE FROM nonces WHERE expires < ?", now)
+            return self.database.write("INSERT OR IGNORE INTO nonces VALUES (?, ?, ?)", key, nonce, expires) == 1
+
+    def is_member(self, key: str) -> bool:
+        """Whether `key` signs for a member of any agreement."""
+        return self.database.one("SELECT 1 FROM members WHERE key = ? LIMIT 1", key) is not None
+
+    def add(self, agreement: Agreement, statement: Statement) -> None:
+        """Store a version as the newest one and its parties as the members; the same version again changes nothing."""
+        with self.database.writing():
+            if self.database.one("SELECT 1 FROM agreements WHERE version = ?", agreement.version):
+                return
+            if (
+                self.database.number("SELECT max(sequence) FROM agreements WHERE agreement = ?", agreement.id)
+                != agreement.sequence - 1
+            ):
+                raise conflict("not-next", "another version came first")
+            self.database.write(
+                "INSERT INTO agreements VALUES (?, ?, ?, ?)",
+                agreement.version, agreement.id, agreement.sequence, statement.data,
+            )  # fmt: skip
+            self.database.write("DELETE FROM members WHERE agreement = ?", agreement.id)
+            for party, key in agreement.keys.items():
+                self.database.write("INSERT INTO members VALUES (?, ?, ?)", agreement.id, party, key)
+
+    def has(self, version: str) -> bool:
+        """Whether this version is stored."""
+        return self.database.one("SELECT 1 FROM agreements WHERE version = ?", version) is not None
+
+    def of(self, key: str) -> list[tuple[str, str, int]]:
+        """(agreement, newest version, its sequence) of every agreement that `key` signs for."""
+        rows = self.database.all(
+            "SELECT agreement, version, max(sequence) AS sequence FROM agreements"
+            " WHERE agreement IN (SELECT agreement FROM members WHERE key = ?) GROUP BY agreement ORDER BY agreement",
+            key,
+        )
+        return [(row["agreement"], row["version"], row["sequence"]) for row in rows]
+
+    def newest(self, agreement: str) -> Agreement:
+        """The look of the newest version.
+
+        Raises:
+            Problem: 404.
+        """
+        return look(documents.statement(self.chain(agreement)[-1], "agreement"))
+
+    def version(self, version: str) -> Agreement:
+        """The look of one version.
+
+        Raises:
+            Problem: 404.
+        """
+        return look(documents.statement(self.envelope(version), "agreement"))
+
+    def chain(self, agreement: str) -> list[bytes]:
+        """The envelopes of all versions, the first one first.
+
+        Raises:
+            Problem: 404.
+        """
+        rows = self.database.all("SELECT envelope FROM agreements WHERE agreement = ? ORDER BY sequence", agreement)
+        if not rows:
+            raise not_found("agreement")
+        return [row["envelope"] for row in rows]
+
+    def envelope(self, version: str) -> bytes:
+        """The envelope of one version.
+
+        Raises:
+            Problem: 404.
+        """
+        row = self.database.one("SELECT envelope FROM agreements WHERE version = ?", version)
+        if row is None:
+            raise not_found("agreement")
+        return bytes(row["envelope"])
+
+    def member(self, agreement: str, key: str) -> tuple[Agreement, str]:
+        """The newest version, and the party in it that calls.
+
+        Raises:
+            Problem: 404, for strangers too.
+        """
+        newest = self.newest(agreement)
+        return newest, member(newest, key)
+
+    def add_statement(self, agreement: str, party: str, statement: Statement) -> None:
+        """Keep a statement; the same one again changes nothing."""
+        with self.database.writing():
+            if self.database.one("SELECT 1 FROM statements WHERE digest = ?", statement.digest):
+                return
+            count = self.database.number("SELECT count(*) FROM statements WHERE agreement = ?", agreement)
+            if count >= _MOST_STATEMENTS:
+                raise conflict("too-many-statements", f"an agreement holds at most {_MOST_STATEMENTS} statements")
+            self.database.write(
+                "INSERT INTO statements (digest, agreement, kind, party, envelope) VALUES (?, ?, ?, ?, ?)",
+                statement.digest, agreement, statement.kind, party, statement.data,
+            )  # fmt: skip
+
+    def statements(self, agreement: str, kind: str | None) -> list[bytes]:
+        """Statements in the order they came; of one kind, or of every."""
+        rows = self.database.all(
+            "SELECT envelope FROM statements WHERE agreement = ?1 AND (?2 IS NULL OR kind = ?2) ORDER BY number",
+            agreement, kind,
+        )  # fmt: skip
+        return [row["envelope"] for row in rows]
+
+    def is_stopped(self, agreement: str) -> bool:
+        """Whether any party has ended the agreement."""
+        return (
+            self.database.one("SELECT 1 FROM statements WHERE agreement = ? AND kind = 'stop'", agreement) is not None
+        )
