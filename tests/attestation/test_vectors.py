@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import hashlib
 import json
 import subprocess
 import sys
@@ -134,6 +136,15 @@ def test_a_replay_is_the_same_evidence_as_its_base(folder, lab):
     assert folder(*replay[:1]) == 1
     (folder.path / "another").write_bytes(lab.sign(lab.report(vmpl=1)))
     assert folder(*replay, others=({**base, "files": {"report": "another"}},)) == 1
+
+
+def test_a_pre_image_of_host_data_is_tried_where_the_case_says_how(folder, lab):
+    (folder.path / "report").write_bytes(lab.sign(lab.report(host_data=hashlib.sha256(b"agreed").digest())))
+    (folder.path / "good").write_bytes(base64.b64encode(b"agreed"))
+    (folder.path / "other").write_bytes(base64.b64encode(b"other"))
+    assert folder(("expect/extra", {"host_data_preimage": "good (base64-decode, sha256)"})) == 0
+    assert folder(("expect/extra", {"host_data_preimage": "other (base64-decode, sha256)"})) == 1
+    assert folder(("expect/extra", {"host_data_preimage": "other (another way)"})) == 0
 
 
 def test_a_list_alone_can_be_a_case(folder):
