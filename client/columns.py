@@ -120,8 +120,8 @@ def rows(path: Path) -> Iterator[list[str]]:
         raise Malformed("not-csv", f"{path} is not CSV in UTF-8: {error}") from error
 
 
-def propose(path: Path, *, categories: Iterable[str] = ()) -> Proposal:
-    """Read the whole file once; `categories` are columns of numbers that stand for kinds rather than amounts.
+def propose(path: Path, *, categories: Iterable[str] = (), identity: str | None = None) -> Proposal:
+    """Read the whole file once; `categories` are columns of numbers that stand for kinds, `identity` is the id column.
 
     Raises:
         Malformed: not CSV, a name that no column may have, or no column that tells rows apart.
@@ -140,13 +140,23 @@ def propose(path: Path, *, categories: Iterable[str] = ()) -> Proposal:
             seen[index].add(text)
             ids[index] = _still_unique(ids[index], text)
     identifiers = {name: kind for name in header if (kind := _IDENTIFIERS.get(name.lower())) is not None}
-    unique = [c.name for c, found in zip(seen, ids, strict=True) if found and c.name not in identifiers and not c.empty]
-    if not unique:
-        raise Malformed("no-id", f"{path}: no column tells every row apart", hint="add one with a number per row")
-    features = {c.name: c.type for c in seen if c.name not in identifiers and c.name != unique[0]}
+    chosen = _identity(
+        path, [c.name for c, found in zip(seen, ids, strict=True) if found and not c.empty], identity, identifiers
+    )
+    features = {c.name: c.type for c in seen if c.name not in identifiers and c.name != chosen}
     for name in categories:
         features[name] = _values_of(seen, name)
-    return Proposal(unique[0], seen[0].rows, _first_of_each_kind(identifiers), features)
+    return Proposal(chosen, seen[0].rows, _first_of_each_kind(identifiers), features)
+
+
+def _identity(path: Path, unique: Sequence[str], wanted: str | None, identifiers: Iterable[str]) -> str:
+    """The column that tells rows apart: the one that is wanted, else the first that could."""
+    free = [name for name in unique if name not in identifiers]
+    if wanted is not None and wanted not in unique:
+        raise Malformed("no-id", f"{path}: column {wanted!r} is missing, has empty cells or repeats a value")
+    if wanted is None and not free:
+        raise Malformed("no-id", f"{path}: no column tells every row apart", hint="add one with a number per row")
+    return wanted or free[0]
 
 
 def _check_header(header: Sequence[str], path: Path) -> None:

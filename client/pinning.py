@@ -60,11 +60,16 @@ def verify(envelope: Envelope, *, own_key: VerifyingKey, previous: PinnedAgreeme
         raise NotGenuine("not-a-party", "this agreement does not name your signing key")
     if agreed.first is None or agreed.previous is None:  # (4)
         return PinnedAgreement(envelope, agreed, envelope.digest, envelope.digest)
-    _require_next(agreed, previous)
+    require_next(agreed, previous)
     return PinnedAgreement(envelope, agreed, envelope.digest, agreed.first)
 
 
-def _require_next(agreed: Agreement, previous: PinnedAgreement | None) -> None:
+def require_next(agreed: Agreement, previous: PinnedAgreement | None) -> None:
+    """Return if this version follows the pinned one.
+
+    Raises:
+        NotAcceptable: it is older, skips a version, or belongs to another chain.
+    """
     this = f"version {agreed.sequence}"
     if previous is None:
         hint = "import them first, from version 1 upwards"

@@ -9,17 +9,15 @@ import dataclasses
 import decimal
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
 from sealroom.client import columns, files
+from sealroom.client.spec_fields import DatasetSpec, Spec
 from sealroom.protocol import schema
-from sealroom.protocol.agreement import Lane
 from sealroom.protocol.errors import Malformed, UsageError
 from sealroom.protocol.platform import PlatformPolicy
-from sealroom.protocol.rules import BoundedSum, Outcome
-from sealroom.protocol.schema import Base64, ColumnName, Count, Epsilon, Int, Label, Many, Name, Prose, Text
 
 MOST_BYTES = 1 << 20
 MILLION: Final = 1_000_000
@@ -43,144 +41,14 @@ _MEMBERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "bundles": {"lane": "whole"},
     "consent": {"mode": "auto", "threshold": 1, "officers": [], "deadline": 86_400},
 }
-_AGGREGATE: Final[Mapping[str, Any]] = {"by": [], "sums": [], "epsilon": 500_000, "floor": 50, "recipients": []}
-
-Kind = Annotated[str, Text(r"[a-z_]{1,20}", 20)]
-Parties = Annotated[tuple[Name, ...], Many(0, 16)]
-Seconds = Annotated[int, Int(0, 366 * 86_400)]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetSpec:
-    """One table: a feature is `int`, `float`, `bool`, `text`, `category` (to be inferred) or a list of values."""
-
-    owner: Name
-    id: ColumnName
-    population: Name | None
-    most_rows: Annotated[int, Int(1, 50_000_000)] | None
-    identifiers: Annotated[dict[ColumnName, Kind], Many(0, 8)]
-    features: Annotated[dict[ColumnName, Kind | Annotated[tuple[Label, ...], Many(1, 1000)]], Many(0, 511)]
-    file: Prose | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class BundleSpec:
-    """Code somebody brings."""
-
-    owner: Name
-    lane: Lane
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class LinkSpec:
-    """Which datasets meet, and by which identifiers; null and empty mean: the first two, by all they share."""
-
-    left: Name | None
-    right: Name | None
-    keys: Annotated[tuple[Annotated[tuple[Kind, ...], Many(1, 8)], ...], Many(0, 8)]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class OverlapSpec:
-    """The noised number of shared entities."""
-
-    epsilon: Epsilon
-    floor: Count
-    round_to: Annotated[int, Int(1, 1000)]
-    recipients: Parties
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class MetricsSpec:
-    """AUC and lift of the bundle, on grids of thousandths."""
-
-    holdout_percent: Annotated[int, Int(5, 50)]
-    at_percent: Annotated[int, Int(1, 100)]
-    auc_step: Annotated[int, Int(1, 500)]
-    lift_step: Annotated[int, Int(1, 10_000)]
-    recipients: Parties
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class AudienceSpec:
-    """How many of its own ids the candidates' owner receives."""
-
-    percent: Annotated[int, Int(1, 30)]
-    floor: Count
-    least_seed: Count
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class AggregateSpec:
-    """Noised counts and sums over cells; `by` holds `dataset.column`."""
-
-    name: Name
-    by: Annotated[tuple[Label, ...], Many(0, 4)]
-    sums: Annotated[tuple[BoundedSum, ...], Many(0, 8)]
-    epsilon: Epsilon
-    floor: Count
-    recipients: Parties
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ConsentSpec:
-    """How one party consents; `deadline` in seconds."""
-
-    mode: Literal["auto", "manual"]
-    threshold: Annotated[int, Int(1, 16)]
-    officers: Annotated[tuple[Base64, ...], Many(0, 16)]
-    deadline: Seconds
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class PurseSpec:
-    """What may be spent at most on one population or bundle; bits are whole bits."""
-
-    epsilon: Annotated[int, Int(0)]
-    bits: Annotated[int, Int(0, 10**12)]
-    runs: Annotated[int, Int(0, 10**6)]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class SlotsSpec:
-    """Seconds between moments at which results become visible."""
-
-    query: Annotated[int, Int(0, 86_400)]
-    opaque: Annotated[int, Int(1, 86_400)]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class LimitsSpec:
-    """What one jail may use: bytes and seconds."""
-
-    memory: Annotated[int, Int(1 << 26, 1 << 40)]
-    processor_time: Annotated[int, Int(1, 86_400)]
-    wall_time: Annotated[int, Int(1, 86_400)]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Spec:
-    """The whole file, with every default filled in."""
-
-    title: Prose
-    purpose: Prose
-    days: Annotated[int, Int(1, 3660)]
-    runs: Annotated[int, Int(1, 1000)]
-    datasets: Annotated[dict[Name, DatasetSpec], Many(1, 16)]
-    bundles: Annotated[dict[Name, BundleSpec], Many(0, 16)]
-    outcome: Outcome | None
-    link: LinkSpec
-    overlap: OverlapSpec
-    metrics: MetricsSpec
-    audience: AudienceSpec
-    aggregates: Annotated[tuple[AggregateSpec, ...], Many(0, 16)]
-    requesters: Parties
-    consent: Annotated[dict[Name, ConsentSpec], Many(0, 16)]
-    purses: Annotated[dict[Name, PurseSpec], Many(0, 64)]
-    slots: SlotsSpec
-    limits: LimitsSpec
-    launchers: Annotated[tuple[Literal["process", "docker"], ...], Many(1, 2)]
-    accepts_covert_channel: Parties
+_AGGREGATE: Final[Mapping[str, Any]] = {
+    "by": [],
+    "segments": None,
+    "sums": [],
+    "epsilon": 500_000,
+    "floor": 50,
+    "recipients": [],
+}
 
 
 def load(path: Path) -> Spec:
@@ -218,25 +86,44 @@ def parse(value: object) -> Spec:
 
 
 def infer(spec: Spec, name: str, path: Path) -> Spec:
-    """Fill what the spec leaves open about dataset `name` from its owner's own CSV file.
+    """Fill the holes of dataset `name` from its owner's own CSV file: features, identifiers, row bound.
 
     Raises:
         UsageError: there is no such dataset.
         Malformed: the file is not CSV, or lacks a column that the spec names.
     """
     if name not in spec.datasets:
-        raise UsageError(f"the spec has no dataset {name!r}")
+        raise UsageError(f"the spec has no dataset {name!r}", hint=f"it has: {', '.join(spec.datasets)}")
     old = spec.datasets[name]
-    wanted = [column for column, kind in old.features.items() if kind == "category"]
-    found = columns.propose(path, categories=wanted)
-    features = {c: found.features[c] if k == "category" else k for c, k in old.features.items()} or found.features
+    kinds = {column for column, kind in old.features.items() if kind == "category"}
+    if (
+        spec.outcome is not None
+        and spec.outcome.dataset == name
+        and isinstance(old.features.get(spec.outcome.column), str)
+    ):
+        kinds.add(spec.outcome.column)
+    found = columns.propose(path, categories=sorted(kinds), identity=old.id)
+    features = {c: _filled(found, c, k) for c, k in old.features.items()} or dict(found.features)
     new = dataclasses.replace(
         old,
         most_rows=old.most_rows or found.most_rows,
         identifiers=old.identifiers or dict(found.identifiers),
         features={c: t if isinstance(t, str) else tuple(t) for c, t in features.items() if c != old.id},
     )
-    return dataclasses.replace(spec, datasets={**spec.datasets, name: new})
+    return with_dataset(spec, name, new)
+
+
+def with_dataset(spec: Spec, name: str, dataset: DatasetSpec) -> Spec:
+    """The spec with one dataset's part replaced or added."""
+    return dataclasses.replace(spec, datasets={**spec.datasets, name: dataset})
+
+
+def _filled(found: columns.Proposal, column: str, kind: str | Sequence[str]) -> str | Sequence[str]:
+    if kind not in ("category", "infer"):
+        return kind
+    if column not in found.features:
+        raise Malformed("no-column", f"the file has no column {column!r} that could be a feature")
+    return found.features[column]
 
 
 def read_policy(path: Path) -> tuple[PlatformPolicy, ...]:

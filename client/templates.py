@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from sealroom.client.card import Card
-from sealroom.client.spec import AggregateSpec, DatasetSpec, Spec
+from sealroom.client.spec_fields import AggregateSpec, DatasetSpec, Spec
 from sealroom.protocol import consistency, schema, terms
 from sealroom.protocol.agreement import (
     Agreement,
@@ -101,9 +101,9 @@ def _feature(dataset: str, name: str, kind: str | Sequence[str]) -> Column:
         return schema.decode(
             Column, {"name": name, "type": "category", "identifier": None, "values": list(kind)}, dataset
         )
-    if kind == "category":
-        hint = f"list them, or infer them: `--infer {dataset}=FILE.csv`"
-        raise UsageError(f"{dataset}.{name}: the category's values are not listed", hint=hint)
+    if kind in ("category", "infer"):
+        hint = f"state it, or infer it from its owner's file: `--infer {dataset}=FILE.csv`"
+        raise UsageError(f"{dataset}.{name}: the spec leaves open what this column holds", hint=hint)
     return _column(name, kind, None)
 
 
@@ -156,16 +156,17 @@ def _aggregate(spec: AggregateSpec, link: Link, requesters: tuple[str, ...]) -> 
             raise UsageError(f"aggregate {spec.name}: {text!r} is not `dataset.column`")
         by.append(ColumnOf(dataset, column))
     return GroupedAggregates(
-        type="grouped_aggregates", name=spec.name, link=link.name, by=tuple(by), segments=None, sums=spec.sums,
+        type="grouped_aggregates", name=spec.name, link=link.name, by=tuple(by), segments=spec.segments, sums=spec.sums,
         epsilon=spec.epsilon, floor=spec.floor, recipients=spec.recipients or requesters,
     )  # fmt: skip
 
 
 def _code_rules(spec: Spec, link: Link, requesters: tuple[str, ...]) -> tuple[Rule, ...]:
-    if spec.outcome is None or len(spec.bundles) != 1:
-        hint = "set `outcome = {dataset, column, positive}` and one table `[bundles.NAME]` with its owner"
-        raise UsageError("the template lookalike learns one outcome with one bundle", hint=hint)
-    (bundle,) = spec.bundles
+    code = [name for name, item in spec.bundles.items() if item.lane == "whole"]
+    if spec.outcome is None or len(code) != 1:
+        hint = "set `outcome = {dataset, column, positive}` and one `[bundles.NAME]` of the lane `whole` with its owner"
+        raise UsageError("the template lookalike learns one outcome with one bundle of code", hint=hint)
+    bundle = code[0]
     candidates = link.right if spec.outcome.dataset == link.left else link.left
     wish = spec.metrics
     values = (
