@@ -191,7 +191,8 @@ def _check_code_rule(a: Agreement, rule: Metrics | AudienceToOwner, sides: tuple
         f"rule {rule.name}: the outcome must be a category that declares {rule.outcome.positive!r}",
     )
     values = rule.values if isinstance(rule, Metrics) else ()
-    _unique([f"{value.metric} at {value.at_percent}" for value in values], f"values of {rule.name}")
+    names = ["auc" if value.metric == "auc" else f"lift at {value.at_percent}" for value in values]
+    _unique(names, f"values of {rule.name}")
     for value in values:
         _need(
             value.least < value.most and value.points <= MOST_GRID_POINTS,
