@@ -177,7 +177,7 @@ def cost(rule: Rule, most_rows: int) -> Cost:
         return Cost(epsilon=rule.epsilon, bits=0)
     if isinstance(rule, Metrics):
         return Cost(epsilon=0, bits=sum(_thousandths(math.log2(v.points)) for v in rule.values))
-    # Fewer candidates than agreed rows give a shorter list: one more bit covers every shorter one, as `percent` is below
+    # Fewer candidates than agreed rows give a shorter list: one more bit covers them all, as `percent` is below
     # a third. Whole bits, so that two implementations agree whatever the last digits of their logarithms are.
     longest = log2_choose(most_rows, most_rows * rule.percent // 100)
     return Cost(epsilon=0, bits=1000 * (math.ceil(longest - 1e-6) + 1))
