@@ -113,7 +113,7 @@ def _bounded(head: bytes, most: int) -> int:
 
 
 def _arm(sock: socket.socket, deadline: float | None) -> None:
-    """Wait until bytes are there. poll(2), because switching a socket to non-blocking takes an ioctl that jails deny."""
+    """Wait until bytes are there, by poll(2): a socket time-out takes an ioctl that jails deny."""
     if deadline is None:
         return
     left = deadline - time.monotonic()
