@@ -13,8 +13,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sealroom.enclave.quoter import quote
-
 from sealroom.attestation.evidence import SnpEvidence
 from sealroom.enclave import frames
 from sealroom.enclave.gate.admit import AdmittedRun
@@ -22,7 +20,8 @@ from sealroom.enclave.gate.children import Child, require_layers
 from sealroom.enclave.gate.compute import Computation, Payload, Result
 from sealroom.enclave.gate.phases import Phase
 from sealroom.enclave.gate.session import Session, World
-from sealroom.enclave.jail import layers
+from sealroom.enclave.jail import kernel
+from sealroom.enclave.quoter import quote
 from sealroom.protocol import wire
 from sealroom.protocol.errors import Refused
 
@@ -47,9 +46,11 @@ def main(image: Path) -> int:
 
 
 def harden() -> None:
-    """No core dumps, no tracing by processes of the same user, no new privileges, death with the parent."""
+    """No core dumps, no new privileges, no capabilities, and no other process of the same user may look inside."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    layers.harden_gate()
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    kernel.drop_capabilities()
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     os.umask(0o077)
 
 
