@@ -33,10 +33,16 @@ class Store:
         self.database.close()
 
 
-def open_store(home: Path, *, most: int, changed: Callable[[], None] = lambda: None) -> Store:
-    """Open what is in `home`, or make it; `changed` is called after every commit that wrote."""
+def open_store(home: Path, *, most: int, changed: Callable[[], None] = lambda: None, resume: bool = True) -> Store:
+    """Open what is in `home`, or make it; `changed` is called after every commit that wrote.
+
+    `resume` clears up what an interruption left; only the one gateway of the home does that.
+    """
     database, blobs = Database(home / "host.db", changed=changed), Blobs(home / "blobs")
+    if resume:
+        blobs.clear_up()
     runs = Runs(database)
     objects = Objects(database, blobs, most)
-    objects.resume()
+    if resume:
+        objects.resume()
     return Store(database, blobs, Agreements(database), objects, runs, Results(database, runs))

@@ -25,12 +25,15 @@ class Blobs:
     """A folder of finished files, and one of unfinished uploads."""
 
     def __init__(self, root: Path) -> None:
-        """Use `root`, made if need be; leftovers of interrupted writes are removed, unfinished uploads are kept."""
+        """Use `root`, made if need be."""
         self._done, self._partial = root / "done", root / "partial"
         for folder in (self._done, self._partial):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # One writer per upload at a time: nobody may write to a file while it is hashed for its name.
         self._locks = [threading.Lock() for _ in range(64)]
+
+    def clear_up(self) -> None:
+        """Remove what interrupted copies left; unfinished uploads are kept."""
         for leftover in self._done.glob("*.temporary"):
             leftover.unlink()
 
@@ -41,6 +44,14 @@ class Blobs:
     def open(self, digest: str) -> int:
         """A read-only descriptor of a finished file."""
         return os.open(self.path(digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+    def read(self, digest: str, offset: int, size: int) -> bytes:
+        """Some bytes of a finished file."""
+        descriptor = self.open(digest)
+        try:
+            return os.pread(descriptor, size, offset)
+        finally:
+            os.close(descriptor)
 
     def write_chunk(self, upload: str, offset: int, data: bytes) -> None:
         """Put bytes at their place in an unfinished upload; they are on disk afterwards."""

@@ -137,12 +137,18 @@ class Objects:
         if len(data) != sealed.chunk_size(number):
             raise unreadable("wrong-size", f"chunk {number} must have {sealed.chunk_size(number)} bytes")
         if sealed.complete:
-            raise conflict("complete", "the object is complete and does not change any more")
+            return self._same(sealed, number, data)
         self.blobs.write_chunk(sealed.digest, number * (wire.CHUNK + wire.CHUNK_TAG), data)
         with self.database.writing():
             self.database.write("INSERT OR IGNORE INTO chunks VALUES (?, ?)", sealed.digest, number)
             have = self.database.number("SELECT count(*) FROM chunks WHERE object = ?", sealed.digest)
         return have == sealed.chunks and self.finish(sealed)
+
+    def _same(self, sealed: Sealed, number: int, data: bytes) -> bool:
+        """True if a chunk of a complete object is sent once more, as after an answer that was lost."""
+        if self.blobs.read(sealed.ciphertext, number * (wire.CHUNK + wire.CHUNK_TAG), len(data)) != data:
+            raise conflict("complete", "the object is complete and does not change any more")
+        return True
 
     def finish(self, sealed: Sealed) -> bool:
         """Check the whole file against the manifest and give it its name; True.

@@ -5,12 +5,13 @@ Runs in: host.   Believes: nothing.   Spec: §8.4, §8.5.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 
 from sealroom.host import runs
 from sealroom.host.documents import labelled
-from sealroom.host.problems import conflict, forbidden, not_found
+from sealroom.host.problems import Problem, conflict, forbidden, not_found
 from sealroom.host.runs import Run, Waits
 from sealroom.host.store.database import Database, Row
 from sealroom.host.store.objects import Sealed
@@ -107,6 +108,8 @@ class Runs:
         """
         with self.database.writing():
             run = self.get(run.run)
+            if run.state == runs.STOPPED:
+                return run
             runs.after(runs.shown(run, now), "stop")
             self.database.write("UPDATE runs SET state = ?, since = ? WHERE run = ?", runs.STOPPED, now, run.run)
         return self.get(run.run)
@@ -115,7 +118,8 @@ class Runs:
         """End every run whose state has lasted too long."""
         for run in self.open():
             if now > runs.deadline(run, waits):
-                self.step(run, "expire", now)
+                with contextlib.suppress(Problem):  # somebody moved it this very moment
+                    self.step(run, "expire", now)
 
     def next_queued(self, now: float) -> Run | None:
         """The run that waits longest for an enclave; None until the last one's end is shown.

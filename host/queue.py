@@ -1,0 +1,137 @@
+"""Takes queued runs one at a time, each into an enclave of its own, and cleans up after a gateway that died.
+
+Runs in: host.   Believes: nothing.   Spec: §8.4.   The database is the only truth; this thread can die at any line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from sealroom.host import frames, runs
+from sealroom.host.bell import Bell
+from sealroom.host.frames import GarbageError
+from sealroom.host.launcher.base import Launcher, LaunchError
+from sealroom.host.problems import Problem
+from sealroom.host.relay import EndedError, GuestError, Relay
+from sealroom.host.runs import Run, Waits
+from sealroom.host.settings import Settings
+from sealroom.host.store import Store
+from sealroom.protocol import wire
+
+_LOG = logging.getLogger("sealroom.host")
+_IDLE = 1.0
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Worker:
+    """The one that launches. Only its own thread calls anything but `stop`."""
+
+    store: Store
+    settings: Settings
+    launcher: Launcher
+    bell: Bell
+    clock: Callable[[], float]
+    stopping: threading.Event = dataclasses.field(default_factory=threading.Event)
+
+    def serve(self) -> None:
+        """Work until `stop`; a failure of ours ends the run at hand and nothing else."""
+        self.recover()
+        while not self.stopping.is_set():
+            try:
+                self.step()
+            except EndedError:
+                break
+            except Exception as error:  # noqa: BLE001 (the queue goes on)
+                _LOG.error("the worker failed: %s", type(error).__name__)
+                self.recover()
+            self.bell.wait(_IDLE)
+
+    def stop(self) -> None:
+        """Have `serve` end soon; the run at hand is dealt with as after a restart."""
+        self.stopping.set()
+        self.bell.ring()
+
+    def step(self) -> bool:
+        """End what has expired, then see the next run through, if there is one; whether there was."""
+        self._tick()
+        run = self.store.runs.next_queued(self.clock())
+        if run is None:
+            return False
+        self._conduct(run)
+        return True
+
+    def recover(self) -> None:
+        """End every enclave that is left from before; a run goes back to the queue if it had given no evidence yet."""
+        self.launcher.clear_all()
+        for run in self.store.runs.with_guest():
+            self.launcher.clear(Path(run.run_dir or ""), run.guest)
+            self._clean(run)
+        for run in self.store.runs.open():
+            if run.state in runs.LIVE:
+                self._give_up(run, again=run.state == runs.LAUNCHING)
+
+    def _conduct(self, run: Run) -> None:
+        run_dir = self.settings.home / "runs" / f"{run.run[:16]}-{run.attempts + 1}"
+        now = self.clock()
+        run = self.store.runs.step(run, "take", now, launched=now, attempts=run.attempts + 1, run_dir=str(run_dir))
+        try:
+            self._enclave(run, run_dir)
+        except LaunchError as error:
+            _LOG.warning("run %s: %s", run.run[:16], error)
+            self._give_up(run, again=True)
+        except EndedError:
+            self._give_up(run, again=self._state(run) == runs.LAUNCHING)
+        except (GuestError, GarbageError, Problem, EOFError, OSError) as error:
+            _LOG.warning("run %s: %s: %s", run.run[:16], type(error).__name__, error)
+            self._give_up(run, again=False)
+        finally:
+            self._clean(run)
+
+    def _enclave(self, run: Run, run_dir: Path) -> None:
+        shutil.rmtree(run_dir, ignore_errors=True)
+        run_dir.mkdir(mode=0o700, parents=True)
+        owner = self.launcher.guest if os.geteuid() == 0 else None
+        with frames.listen(run_dir / wire.HOST_SOCKET, owner=owner) as listener:
+            handle = self.launcher.launch(run_dir, {})
+            try:
+                self.store.runs.note(run, run_dir=str(run_dir), guest=handle.note)
+                _LOG.info("run %s: measurement %s", run.run[:16], handle.measurement)
+                self._relay().serve(run, listener, handle, guest=self.launcher.guest)
+            finally:
+                handle.kill()
+
+    def _relay(self) -> Relay:
+        return Relay(store=self.store, settings=self.settings, bell=self.bell, clock=self.clock, tick=self._tick)
+
+    def _tick(self) -> None:
+        if self.stopping.is_set():
+            raise EndedError
+        s = self.settings
+        waits = Waits(challenge=s.challenge_wait, grant=s.grant_wait, run=s.run_wait)
+        self.store.runs.expire(waits, self.clock())
+
+    def _give_up(self, run: Run, *, again: bool) -> None:
+        """The run fails, or waits for another enclave if nobody has seen this one; whatever else ended it, stays."""
+        with contextlib.suppress(Problem):
+            run = self.store.runs.get(run.run)
+            if run.state not in runs.LIVE:
+                return
+            if again and run.attempts < self.settings.launch_attempts:
+                self.store.runs.step(run, "requeue", self.clock(), launched=None)
+            else:
+                self.store.runs.step(run, "fail", self.clock())
+
+    def _state(self, run: Run) -> str:
+        return self.store.runs.get(run.run).state
+
+    def _clean(self, run: Run) -> None:
+        if run.run_dir:
+            shutil.rmtree(run.run_dir, ignore_errors=True)
+        self.store.runs.note(run, run_dir=None, guest=None)
