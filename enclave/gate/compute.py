@@ -140,8 +140,9 @@ class Computation:
                 found[result.rule] = result
 
     def _run_job(self, message: Mapping[str, Any], tables: Sequence[int]) -> None:
-        rule = self._agreement.rule(str(message.get("rule")))
-        if not isinstance(rule, (Metrics, AudienceToOwner)) or rule.name not in self._run.request.rules:
+        name = message.get("rule")
+        rule = self._agreement.rule(name) if name in self._run.request.rules else None
+        if not isinstance(rule, (Metrics, AudienceToOwner)):
             raise Malformed("engine", "the engine asks for a job that no requested rule runs")
         size = message.get("output_bytes")
         if type(size) is not int or not 0 < size <= MOST_JOB_OUTPUT:
