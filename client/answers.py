@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from sealroom.client.admission import AdmittedRequest, pinned_rule
-from sealroom.client.appraise import Accepted
+from sealroom.client.appraise import Gate
 from sealroom.protocol import envelope as envelopes
 from sealroom.protocol import terms
 from sealroom.protocol.agreement import affected_owners
@@ -43,7 +43,7 @@ class CheckedReceipt:
         return {digest: result.rule for result in self.receipt.results for digest in result.offers}
 
 
-def check_receipt(receipt: Envelope, request: AdmittedRequest, accepted: Accepted) -> CheckedReceipt:
+def check_receipt(receipt: Envelope, request: AdmittedRequest, gate: Gate) -> CheckedReceipt:
     """The receipt of this run.
 
     Steps: (1) the gate of the accepted evidence signed it; (2) it is for this agreement, version, request and
@@ -55,11 +55,11 @@ def check_receipt(receipt: Envelope, request: AdmittedRequest, accepted: Accepte
         NotAcceptable: any other step.
         Malformed: it cannot be read.
     """
-    said = envelopes.verify(receipt, Receipt, {"gate": accepted.gate_key})  # (1)
-    expected = (request.pinned.id, request.pinned.version, request.digest, accepted.digest)
+    said = envelopes.verify(receipt, Receipt, {"gate": gate.key})  # (1)
+    expected = (request.pinned.id, request.pinned.version, request.digest, gate.evidence)
     if (said.agreement, said.version, said.request, said.evidence) != expected:  # (2)
         raise NotAcceptable("other-run", "the receipt is for another run")
-    if (said.platform_class, said.gate_key) != (accepted.verdict.platform_class, accepted.gate_key.text):
+    if (said.platform_class, said.gate_key) != (gate.platform_class, gate.key.text):
         raise NotAcceptable("other-platform", "the receipt names another platform class or key than the evidence")
     if tuple(result.rule for result in said.results) != request.request.rules:  # (3)
         raise NotAcceptable("other-rules", "the receipt does not answer exactly the rules that were asked for")
@@ -70,9 +70,7 @@ def check_receipt(receipt: Envelope, request: AdmittedRequest, accepted: Accepte
     return CheckedReceipt(receipt, said)
 
 
-def check_offer(
-    signed: Envelope, receipt: CheckedReceipt, request: AdmittedRequest, accepted: Accepted
-) -> CheckedOffer:
+def check_offer(signed: Envelope, receipt: CheckedReceipt, request: AdmittedRequest, gate: Gate) -> CheckedOffer:
     """One offer of this run; everything but ciphertext and shares is recomputed from the agreement.
 
     Steps: (1) the gate of the accepted evidence signed it; (2) it is for this agreement, version, request and
@@ -85,19 +83,19 @@ def check_offer(
         NotAcceptable: any other step.
         Malformed: it cannot be read.
     """
-    offer = envelopes.verify(signed, Offer, {"gate": accepted.gate_key})  # (1)
-    expected = (request.pinned.id, request.pinned.version, request.digest, accepted.digest)
+    offer = envelopes.verify(signed, Offer, {"gate": gate.key})  # (1)
+    expected = (request.pinned.id, request.pinned.version, request.digest, gate.evidence)
     if (offer.agreement, offer.version, offer.request, offer.evidence) != expected:  # (2)
         raise NotAcceptable("other-run", "the offer is for another run")
     if receipt.offered.get(signed.digest) != offer.rule:  # (3)
         raise NotAcceptable("not-in-receipt", "the receipt does not list this offer under its rule")
     rule = pinned_rule(request.pinned, offer.rule)
-    for what, said, agreed in _terms(offer, rule, request, accepted):  # (4)
+    for what, said, agreed in _terms(offer, rule, request, gate):  # (4)
         if said != agreed:
             raise NotAcceptable(f"other-{what}", f"the offer of {rule.name} has another {what} than was agreed")
     if not offer.affected or not set(offer.share_commitments) == set(offer.sealed_shares) == set(offer.affected):  # (5)
         raise NotAcceptable("other-shares", "the offer does not hold one share for each affected owner")
-    release = release_id(signed.digest, offer.ciphertext_sha256, offer.share_commitments, accepted.gate_key.raw)
+    release = release_id(signed.digest, offer.ciphertext_sha256, offer.share_commitments, gate.key.raw)
     return CheckedOffer(offer, signed.digest, release, rule)
 
 
@@ -112,9 +110,7 @@ def check_one_per_recipient(offers: Sequence[CheckedOffer]) -> None:
         raise NotAcceptable("offered-twice", "a rule is offered to the same recipient twice")
 
 
-def _terms(
-    offer: Offer, rule: Rule, request: AdmittedRequest, accepted: Accepted
-) -> tuple[tuple[str, object, object], ...]:
+def _terms(offer: Offer, rule: Rule, request: AdmittedRequest, gate: Gate) -> tuple[tuple[str, object, object], ...]:
     agreement = request.pinned.agreement
     recipient = offer.recipient if offer.recipient in rule.recipients else None
     affected = affected_owners(agreement, rule, offer.recipient)
@@ -125,5 +121,5 @@ def _terms(
         ("affected-owners", offer.affected, affected),
         ("cost", offer.cost, terms.cost_of(agreement, rule)),
         ("size", offer.size, terms.padded_size(agreement, rule) + LOCK_OVERHEAD),
-        ("platform-class", offer.platform_class, accepted.verdict.platform_class),
+        ("platform-class", offer.platform_class, gate.platform_class),
     )

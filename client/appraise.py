@@ -19,9 +19,19 @@ from sealroom.protocol.agreement import Agreement
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.errors import Malformed, NotAcceptable
 from sealroom.protocol.keys import SealingPublicKey, VerifyingKey, from_text
+from sealroom.protocol.platform import PlatformClass
 from sealroom.protocol.statements import Evidence, evidence_digest
 
 MOST_BYTES = 2 << 20
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Gate:
+    """The one gate that may answer for a run: its Ed25519 key, and the digest and platform class of its evidence."""
+
+    key: VerifyingKey
+    evidence: str
+    platform_class: PlatformClass
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,6 +44,11 @@ class Accepted:
     approvals: tuple[Envelope, ...]
     gate_key: VerifyingKey
     gate_sealing_key: SealingPublicKey
+
+    @property
+    def gate(self) -> Gate:
+        """Whose receipt and offers count."""
+        return Gate(self.gate_key, self.digest, self.verdict.platform_class)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,11 +31,6 @@ class Amount:
         """Whether no part of it is more than the limit's."""
         return self.epsilon <= limit.epsilon and self.bits <= limit.bits and self.runs <= limit.runs
 
-    def words(self) -> str:
-        """For people: `epsilon 0.5, 12.3 bits, 1 run`."""
-        runs = f"{self.runs} run" + ("" if self.runs == 1 else "s")
-        return f"epsilon {self.epsilon / 1e6:g}, {self.bits / 1000:g} bits, {runs}"
-
 
 NOTHING = Amount()
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, Self
 
-from sealroom.client import entries
+from sealroom.client import entries, words
 from sealroom.client.entries import Amount, Draft, Entry
 from sealroom.client.errors import BudgetSpent
 from sealroom.protocol.errors import NotAcceptable, NotGenuine, UsageError
@@ -132,7 +132,7 @@ class Ledger:
                 if (found.draft.kind, found.draft.name) != (draft.kind, draft.name):
                     raise NotAcceptable("settled-otherwise", f"the ledger has settled {draft.once} in another way")
                 return found
-            self._require_budget(draft, limits)
+            self.require_budget(draft.charges, limits=limits)
             sequence, previous = self.head()
             entry = Entry(sequence + 1, previous, draft)
             self._db.execute(
@@ -142,14 +142,6 @@ class Ledger:
             for name, body in keep(LedgerHead(sequence=entry.sequence, previous=entry.previous)).items():
                 self._db.execute("INSERT INTO kept VALUES (?, ?)", (name, body))
             return entry
-
-    def require_budget(self, draft: Draft, limits: Mapping[str, Amount]) -> None:
-        """Return if `draft` could be charged now.
-
-        Raises:
-            BudgetSpent: it could not.
-        """
-        self._require_budget(draft, limits)
 
     def keep(self, name: str, body: bytes) -> bytes:
         """Keep `body` under `name` for ever; what was kept first stays and is returned."""
@@ -191,13 +183,19 @@ class Ledger:
                     hint="it was restored from a backup: put the newest copy of ledger.db back before any broker runs",
                 )
 
-    def _require_budget(self, draft: Draft, limits: Mapping[str, Amount]) -> None:
-        for purse, charge in draft.charges.items():
+    def require_budget(self, charges: Mapping[str, Amount], *, limits: Mapping[str, Amount]) -> None:
+        """Return if every purse could pay its charge now.
+
+        Raises:
+            BudgetSpent: one could not.
+        """
+        for purse, charge in charges.items():
             limit, spent = limits.get(purse, entries.NOTHING), self.spent(purse)
             if not (spent + charge).within(limit):
                 raise BudgetSpent(
                     "budget-spent",
-                    f"the purse {purse} cannot pay {charge.words()}: {spent.words()} of {limit.words()} are spent",
+                    f"the purse {purse} cannot pay {words.amount(charge)}: of {words.amount(limit)}, "
+                    f"{words.amount(spent)} is spent",
                     hint="only a new version of the agreement, signed by all, can widen a purse",
                 )
 

@@ -1,0 +1,208 @@
+"""A party's own program that holds its keys and decides when to let one go; it calls out, nothing calls in.
+
+Runs in: an owner.   Believes: its home, its ledger, and what it verified; never the gateway.   Spec: §10.5.
+
+One step looks at every run once and does all that can be done: challenge, grant, answer offers, cosign. Whatever is
+posted was kept before, in the transaction that charged for it; a broker that was killed anywhere goes on with the same
+bytes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from sealroom.client import admission, answering, appraise, grants, memory, outbox, purses, standing
+from sealroom.client.admission import AdmittedRequest
+from sealroom.client.appraise import Accepted, Question
+from sealroom.client.desk import Desk, Event, Terms
+from sealroom.client.entries import Draft, Entry
+from sealroom.client.gateway import Gateway, RunEntry, StatementKind
+from sealroom.client.home import Home
+from sealroom.client.ledger import Ledger
+from sealroom.client.pinning import PinnedAgreement
+from sealroom.protocol import envelope as envelopes
+from sealroom.protocol import wire
+from sealroom.protocol.envelope import Envelope
+from sealroom.protocol.errors import NotAcceptable, NotGenuine, Refused, UsageError
+from sealroom.protocol.statements import Consent, Grant, LedgerHead
+
+KINDS: tuple[StatementKind, ...] = ("approval", "revocation", "stop")
+_BEFORE_GRANT = ("queued", "launching", "waiting-for-challenges")
+
+
+class Broker:
+    """One party's broker. `step` does all that can be done now; the caller decides when to call it again."""
+
+    def __init__(self, home: Home, gateway: Gateway, ledger: Ledger, *, clock: Callable[[], float] = time.time) -> None:
+        """Work for the party of `home`; `ledger` is its ledger, opened for writing."""
+        self._desk = Desk(home, gateway, ledger, clock)
+        self._confirmed: set[str] = set()
+
+    def step(self) -> list[Event]:
+        """Look at every run of every pinned agreement once.
+
+        Raises:
+            NotAcceptable: the ledger is an older copy than one that others have seen; nothing was done.
+            Unreachable, NotAuthorized: the gateway did not answer, or not to this party.
+        """
+        events: list[Event] = []
+        work = [(pinned, self._desk.gateway.runs(pinned.id)) for pinned in self._desk.home.agreements()]
+        for _, runs in work:
+            self._confirm_ledger(runs)
+        for pinned, runs in work:
+            terms = self._terms(pinned)
+            for entry in runs:
+                if not self._desk.ledger.sent(_closed(entry.run)):
+                    events += self._guarded(terms, entry)
+            events += self._overdue(pinned)
+        return events
+
+    def _guarded(self, terms: Terms, entry: RunEntry) -> list[Event]:
+        """One run; what is refused in it stops nothing else."""
+        events: list[Event] = []
+        try:
+            events.extend(self._run(terms, entry))
+        except (Refused, UsageError) as error:
+            events.append(Event("no", entry.run, error.message, error))
+        return events
+
+    def _run(self, terms: Terms, entry: RunEntry) -> Iterator[Event]:
+        desk = self._desk
+        status = desk.gateway.run(entry.run)
+        if status.request.digest != entry.run:
+            raise NotGenuine("other-run", "the gateway shows another request under this run's name")
+        if status.state in _BEFORE_GRANT:
+            if desk.party in status.waiting_for:
+                yield self._challenge(terms, status.request)
+        elif status.state == "waiting-for-grants":
+            yield from self._grant(terms, status.request)
+        else:
+            yield from answering.finish(desk, terms, entry.run, status.request)
+            if status.state in wire.RUN_FINAL_STATES and self._nothing_left(entry.run, receipt=status.receipt):
+                desk.ledger.mark_sent(_closed(entry.run))
+
+    def _challenge(self, terms: Terms, signed: Envelope) -> Event:
+        """Post this party's nonce for a run that it could pay for and is willing to look at."""
+        desk = self._desk
+        request = admission.admit(signed, terms.pinned, now=desk.now())
+        terms.standing.require_in_force(terms.pinned.agreement, now=desk.now())
+        grants.own_objects(desk.home, request)
+        self._require_means(request)
+        drawn = memory.challenge(desk.ledger, request.digest, until=desk.now() + wire.CHALLENGE_WAIT)
+        desk.gateway.put_challenge(request.digest, desk.party, drawn.nonce)
+        return Event("challenged", request.digest, "waiting for the enclave's evidence")
+
+    def _grant(self, terms: Terms, signed: Envelope) -> Iterator[Event]:
+        """Appraise, charge, then grant each own object; what was granted before is posted again if it was not taken."""
+        desk = self._desk
+        run = signed.digest
+        request = admission.admit(signed, terms.pinned, now=desk.now())
+        data = desk.gateway.evidence(run) if desk.party in request.owners else None
+        if data is None:
+            return
+        accepted = self._appraise(terms, request, data)
+        entry = self._charge(request, accepted, data)
+        if entry.draft.name != accepted.digest:
+            raise NotAcceptable("second-evidence", "this run was granted to another evidence; there is only one, ever")
+        for name in desk.ledger.kept_under(_grants(run)):
+            digest = name.removeprefix(_grants(run))
+            if desk.post(name, lambda grant, digest=digest: desk.gateway.put_grant(run, digest, grant)):  # type: ignore[misc]
+                yield Event("granted", run, f"object {digest[:12]} to measurement {accepted.verdict.measurement[:12]}")
+
+    def _appraise(self, terms: Terms, request: AdmittedRequest, data: bytes) -> Accepted:
+        desk = self._desk
+        drawn = memory.known_challenge(desk.ledger, request.digest)
+        if drawn is None or desk.now() >= drawn.until:
+            raise NotAcceptable("no-challenge", "this broker gave no nonce for this run, or it is too old")
+        question = Question(
+            request=request, standing=terms.standing, nonces={desk.party: drawn.nonce}, own=desk.party, now=desk.now(),
+            seen=memory.seen_elsewhere(desk.ledger, request.digest),
+        )  # fmt: skip
+        return appraise.appraise(data, question)
+
+    def _charge(self, request: AdmittedRequest, accepted: Accepted, data: bytes) -> Entry:
+        """Debit the run once; the grants are kept in the same transaction."""
+        desk, run = self._desk, request.digest
+        if found := desk.ledger.find(grants.matter(run)):
+            return found
+        self._require_means(request)
+        draft = grants.draft(desk.home, request, accepted, now=desk.now())
+
+        def keep(head: LedgerHead) -> dict[str, bytes]:
+            made = grants.make(desk.home, request, accepted, draft, head)
+            kept = {_grants(run) + digest: grant.to_bytes() for digest, grant in made.items()}
+            return kept | memory.acceptance(run, data, accepted)
+
+        return desk.ledger.append(draft, limits=purses.limits(request.pinned.agreement, desk.party), keep=keep)
+
+    def _require_means(self, request: AdmittedRequest) -> None:
+        """Refuse a run whose releases could not be paid for, before it starts."""
+        desk, agreement = self._desk, request.pinned.agreement
+        if desk.ledger.find(grants.matter(request.digest)) is None:
+            charges = purses.all_charges(agreement, desk.party, request.request.rules)
+            desk.ledger.require_budget(charges, limits=purses.limits(agreement, desk.party))
+
+    def _overdue(self, pinned: PinnedAgreement) -> Iterator[Event]:
+        """Grants whose deadline passed without a receipt: charged for good, and never answered afterwards."""
+        desk = self._desk
+        for entry in desk.ledger.entries():
+            draft = entry.draft
+            run = draft.once.removeprefix("grant/")
+            if draft.kind != "grant" or draft.agreement != pinned.id or desk.now() < draft.deadline:
+                continue
+            if desk.ledger.find(grants.end_matter(run)) is None:
+                ending = Draft(
+                    format=draft.format, kind="unresolved", once=grants.end_matter(run), name=run, agreement=pinned.id,
+                    remark="no receipt before the deadline", charges={}, created=desk.now(), deadline=0,
+                )  # fmt: skip
+                desk.ledger.append(ending, limits={})
+                yield Event("unresolved", run, "no receipt before the grant's deadline; it stays charged in full")
+
+    def _nothing_left(self, run: str, *, receipt: bool) -> bool:
+        """Whether a run that the gateway calls final needs no further look."""
+        ledger = self._desk.ledger
+        if ledger.find(grants.matter(run)) is None:
+            return True
+        return ledger.sent(f"cosignature/{run}") or (not receipt and ledger.find(grants.end_matter(run)) is not None)
+
+    def _terms(self, pinned: PinnedAgreement) -> Terms:
+        """Statements that stand: the gateway's, this party's own, and all that were ever seen."""
+        desk = self._desk
+        fresh = [*outbox.waiting(desk.home, pinned.id), *outbox.sent(desk.home, pinned.id)]
+        for kind in KINDS:
+            fresh += desk.gateway.statements(pinned.id, kind)
+        found = standing.read(pinned.agreement, pinned.id, fresh)
+        genuine = [e for group in (found.approvals, found.revocations, found.stops) for e, _ in group.values()]
+        known = memory.statements(desk.ledger, pinned.id, genuine)
+        return Terms(pinned, standing.read(pinned.agreement, pinned.id, known))
+
+    def _confirm_ledger(self, runs: list[RunEntry]) -> None:
+        """Compare the ledger with the heads in this party's own grants and consents, as the gateway shows them."""
+        desk = self._desk
+        for entry in runs:
+            if entry.run not in self._confirmed:
+                desk.ledger.confirm(_own_heads(desk, entry.run))
+                self._confirmed.add(entry.run)
+
+
+def _own_heads(desk: Desk, run: str) -> list[LedgerHead]:
+    """Places in the ledger under this party's own signature; nobody else can make one."""
+    own = desk.home.public_keys().signing
+    heads: list[LedgerHead] = []
+    for signed in (*desk.gateway.grants(run), *desk.gateway.consents(run)):
+        if {signature.keyid for signature in signed.signatures} != {own.text}:
+            continue
+        if signed.payloadType == envelopes.media_type(Grant):
+            heads.append(envelopes.verify(signed, Grant, {desk.party: own}).ledger)
+        elif (head := envelopes.verify(signed, Consent, {desk.party: own}).ledger) is not None:
+            heads.append(head)
+    return heads
+
+
+def _grants(run: str) -> str:
+    return f"grant/{run}/"
+
+
+def _closed(run: str) -> str:
+    return f"closed/{run}"

@@ -1,0 +1,126 @@
+"""A receipt with everything that it speaks of, in one file: what anybody needs to check a run without asking anybody.
+
+Runs in: a party, or whoever holds the file.   Believes: nothing.   Spec: §5.9.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Literal
+
+from sealroom.client import files
+from sealroom.client.gateway import Gateway
+from sealroom.client.home import Home
+from sealroom.protocol import canonical, schema
+from sealroom.protocol import envelope as envelopes
+from sealroom.protocol.envelope import Envelope
+from sealroom.protocol.errors import Malformed
+from sealroom.protocol.schema import Many
+from sealroom.protocol.statements import Evidence, Request
+
+MOST_BYTES = 64 << 20
+FILE = "receipt.json"
+Envelopes = Annotated[tuple[Envelope, ...], Many(0, 4096)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """Everything about one run but payloads and ciphertexts. `agreement` is the chain from version 1 to the run's."""
+
+    format: Literal["sealroom/receipt-bundle/v1"]
+    agreement: Annotated[tuple[Envelope, ...], Many(1, 64)]
+    approvals: Envelopes
+    revocations: Envelopes
+    manifests: Envelopes
+    request: Envelope
+    evidence: Evidence
+    grants: Envelopes
+    offers: Envelopes
+    consents: Envelopes
+    receipt: Envelope
+    cosignatures: Envelopes
+
+    @property
+    def run(self) -> str:
+        """The run's id."""
+        return self.request.digest
+
+    @property
+    def evidence_bytes(self) -> bytes:
+        """The canonical evidence, as the gate gave it."""
+        return canonical.encode(schema.encode(self.evidence))
+
+    def to_bytes(self) -> bytes:
+        """The file's content: canonical JSON."""
+        return canonical.encode(schema.encode(self))
+
+
+def parse(data: bytes) -> Bundle:
+    """Read a bundle strictly; believes nothing in it.
+
+    Raises:
+        Malformed: it is none.
+    """
+    return schema.decode(Bundle, canonical.decode(data, most=MOST_BYTES), "receipt")
+
+
+def load(path: Path) -> Bundle:
+    """The bundle in a file.
+
+    Raises:
+        Malformed: it is none.
+    """
+    return parse(files.read(path, most=MOST_BYTES))
+
+
+def save(folder: Path, bundle: Bundle) -> Path:
+    """Write the bundle; one of the same receipt is replaced, as it may have more consents and cosignatures now.
+
+    Raises:
+        Malformed: the folder holds the bundle of another receipt.
+    """
+    path = folder / FILE
+    if path.exists() and load(path).receipt.digest != bundle.receipt.digest:
+        raise Malformed("other-receipt", f"{path} holds another receipt of this run",
+                        hint="keep both: somebody made a gate sign twice, or the gateway lies")  # fmt: skip
+    files.write(path, bundle.to_bytes(), overwrite=True)
+    return path
+
+
+def gather(home: Home, gateway: Gateway, run: str) -> Bundle | None:
+    """Everything that the gateway shows of a run, unverified; None before there is a receipt."""
+    status = gateway.run(run)
+    receipt, evidence = gateway.receipt(run), gateway.evidence(run)
+    if receipt is None or evidence is None:
+        return None
+    asked = envelopes.unverified(status.request, Request)
+    states = [gateway.object_state(digest) for digest in asked.objects.values()]
+    return Bundle(
+        format="sealroom/receipt-bundle/v1",
+        agreement=_chain(home, asked.agreement, asked.version),
+        approvals=_sorted(gateway.statements(asked.agreement, "approval")),
+        revocations=_sorted(gateway.statements(asked.agreement, "revocation")),
+        manifests=_sorted([state.manifest for state in states if state is not None]),
+        request=status.request,
+        evidence=schema.decode(Evidence, canonical.decode(evidence, most=MOST_BYTES)),
+        grants=_sorted(gateway.grants(run)),
+        offers=_sorted([entry.offer for entry in gateway.offers(run)]),
+        consents=_sorted(gateway.consents(run)),
+        receipt=receipt,
+        cosignatures=_sorted(gateway.cosignatures(run)),
+    )
+
+
+def _chain(home: Home, agreement: str, version: str) -> tuple[Envelope, ...]:
+    """The pinned chain up to `version`; all of it, if that version is not pinned here."""
+    chain: list[Envelope] = []
+    for link in home.versions(agreement):
+        chain.append(link)
+        if link.digest == version:
+            break
+    return tuple(chain)
+
+
+def _sorted(statements: list[Envelope]) -> tuple[Envelope, ...]:
+    return tuple(by for _, by in sorted({statement.digest: statement for statement in statements}.items()))

@@ -1,0 +1,75 @@
+"""Fetches a run's end: verifies the receipt, then opens what was released to this party.
+
+Runs in: any party of the agreement.   Believes: the agreement and roots that it pinned.   Spec: §7.5.
+
+Nothing is opened, and no file is written, before the whole receipt has been verified.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from sealroom.client import bundle as bundles
+from sealroom.client import receipt, results
+from sealroom.client.errors import Waiting
+from sealroom.client.gateway import Gateway
+from sealroom.client.home import Home
+from sealroom.client.receipt import ReleaseFate, Verified
+from sealroom.protocol import release, wire
+from sealroom.protocol.errors import NotReleased
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Opened:
+    """A release that lies opened in a file."""
+
+    rule: str
+    path: Path
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Collected:
+    """What a run brought: the verified receipt, its file, this party's releases that are open or not."""
+
+    verified: Verified
+    bundle: Path
+    opened: tuple[Opened, ...]
+    waiting: tuple[str, ...]
+    refused: tuple[str, ...]
+
+
+def collect(home: Home, gateway: Gateway, run: str) -> Collected:
+    """Verify the receipt of a run, keep it, and open every release to this party whose owners all consented.
+
+    Raises:
+        Waiting: the run has not ended, or its slot is still to come.
+        NotReleased: the run ended without a receipt.
+        Refused: the receipt, or a release, is not what it must be.
+    """
+    status = gateway.run(run)
+    gathered = bundles.gather(home, gateway, run) if status.receipt else None
+    if gathered is None:
+        if status.state in wire.RUN_FINAL_STATES:
+            raise NotReleased("no-receipt", f"the run {status.state} without a receipt, and nothing was released")
+        raise Waiting(f"the run is {status.state}", hint=f"follow it: `sealroom watch {run[:12]}`")
+    found = receipt.verify(gathered, roots=pinned_roots(home, gathered.agreement[0].digest))
+    folder = home.run_folder(run)
+    path = bundles.save(folder, gathered)
+    mine = [item for item in found.releases if item.offer.offer.recipient == home.config.party]
+    opened = tuple(_open(home, gateway, run, item, folder) for item in mine if item.fate == "released")
+    by_fate = {fate: tuple(i.offer.rule.name for i in mine if i.fate == fate) for fate in ("waiting", "refused")}
+    return Collected(found, path, opened, by_fate["waiting"], by_fate["refused"])
+
+
+def pinned_roots(home: Home, agreement: str) -> frozenset[str]:
+    """Roots that this party named by signing the agreement; none if it has not pinned it."""
+    pinned = [item for item in home.agreements() if item.id == agreement]
+    return frozenset(root for item in pinned for policy in item.agreement.platforms for root in policy.roots)
+
+
+def _open(home: Home, gateway: Gateway, run: str, item: ReleaseFate, folder: Path) -> Opened:
+    offer = item.offer.offer
+    ciphertext = gateway.ciphertext(run, item.offer.digest, most=offer.size)
+    text = release.open_release(offer, ciphertext, item.shares, home.sealing_key())
+    return Opened(offer.rule, results.write(folder, offer.rule, text))

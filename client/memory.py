@@ -1,0 +1,92 @@
+"""What a broker remembers between polls, under names in the ledger's file: first come, kept for ever.
+
+Runs in: an owner's broker.   Believes: its own ledger file.   Spec: §10.5.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Annotated
+
+from sealroom.client.appraise import Accepted, Gate, decode
+from sealroom.client.ledger import Ledger
+from sealroom.protocol import canonical, schema
+from sealroom.protocol.envelope import Envelope, parse
+from sealroom.protocol.keys import VerifyingKey
+from sealroom.protocol.platform import PlatformClass
+from sealroom.protocol.schema import Hex32, Hex48, Text, Time
+from sealroom.protocol.statements import evidence_digest
+
+_MOST = 4 << 20
+EvidenceText = Annotated[str, Text(r"[ -~]+", 4 << 20)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Challenge:
+    """A nonce for one run, drawn once; it counts until `until`."""
+
+    nonce: Hex32
+    until: Time
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AcceptedBefore:
+    """What is left of an appraisal once its grant was charged: the evidence, its measurement and class, and when."""
+
+    evidence: EvidenceText
+    measurement: Hex48
+    platform_class: PlatformClass
+    at: Time
+
+    @property
+    def gate(self) -> Gate:
+        """Whose receipt and offers count for this run."""
+        data = self.evidence.encode()
+        return Gate(VerifyingKey.parse(decode(data).gate_signing_key), evidence_digest(data), self.platform_class)
+
+
+def challenge(ledger: Ledger, run: str, *, until: int) -> Challenge:
+    """This run's nonce: drawn at the first call, the same at every later one."""
+    fresh = Challenge(os.urandom(32).hex(), until)
+    return schema.decode(Challenge, canonical.decode(ledger.keep(f"nonce/{run}", _bytes(fresh)), most=_MOST))
+
+
+def known_challenge(ledger: Ledger, run: str) -> Challenge | None:
+    """This run's nonce, if there is one."""
+    body = ledger.kept(f"nonce/{run}")
+    return None if body is None else schema.decode(Challenge, canonical.decode(body, most=_MOST))
+
+
+def acceptance(run: str, data: bytes, accepted: Accepted) -> dict[str, bytes]:
+    """What to keep, with the charge, of evidence that was accepted."""
+    verdict = accepted.verdict
+    before = AcceptedBefore(data.decode(), verdict.measurement, verdict.platform_class, verdict.at)
+    return {f"accepted/{run}": _bytes(before), f"seen/{verdict.evidence}": run.encode()}
+
+
+def accepted_before(ledger: Ledger, run: str) -> AcceptedBefore | None:
+    """The evidence that this run's keys were granted to."""
+    body = ledger.kept(f"accepted/{run}")
+    return None if body is None else schema.decode(AcceptedBefore, canonical.decode(body, most=_MOST))
+
+
+def seen_elsewhere(ledger: Ledger, run: str) -> frozenset[str]:
+    """Names of platform evidence that was accepted for any other run."""
+    kept = ledger.kept_under("seen/")
+    return frozenset(name.removeprefix("seen/") for name, body in kept.items() if body != run.encode())
+
+
+def statements(ledger: Ledger, agreement: str, fresh: list[Envelope]) -> list[Envelope]:
+    """Every statement about an agreement that was ever seen; a gateway cannot hide one afterwards."""
+    prefix = f"statement/{agreement}/"
+    known = ledger.kept_under(prefix)
+    for statement in fresh:
+        name = prefix + statement.digest
+        if name not in known:
+            known[name] = ledger.keep(name, statement.to_bytes())
+    return [parse(body) for body in known.values()]
+
+
+def _bytes(document: object) -> bytes:
+    return canonical.encode(schema.encode(document))

@@ -1,0 +1,129 @@
+"""Asks for runs: which objects, which columns, at what cost.
+
+Runs in: a requester.   Believes: the pinned agreement; manifests after checking their owners' signatures.   Spec: §5.3.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from sealroom.client import admission, purses
+from sealroom.client.entries import Amount
+from sealroom.client.errors import Waiting
+from sealroom.client.gateway import Gateway, ObjectEntry
+from sealroom.client.home import Home
+from sealroom.client.pinning import PinnedAgreement
+from sealroom.protocol import envelope, terms
+from sealroom.protocol.agreement import Agreement
+from sealroom.protocol.envelope import Envelope
+from sealroom.protocol.errors import NotAcceptable, UsageError
+from sealroom.protocol.statements import Request
+
+DEADLINE: Final = 86_400
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prepared:
+    """A signed request that was not sent yet, and what it costs each owner at most, by purse."""
+
+    pinned: PinnedAgreement
+    request: Envelope
+    rules: tuple[str, ...]
+    costs: Mapping[str, Mapping[str, Amount]]
+
+    @property
+    def run(self) -> str:
+        """The id that the run will have."""
+        return self.request.digest
+
+
+def prepare(
+    home: Home,
+    gateway: Gateway,
+    *,
+    rules: Sequence[str] = (),
+    agreement: str | None = None,
+    objects: Mapping[str, str] | None = None,
+    deadline: int = DEADLINE,
+) -> Prepared:
+    """A signed request for `rules` (all of the agreement's, if none are named), to be sent by `send`.
+
+    `objects` chooses, by name, among several sealed objects of that name (digest or its beginning). The run must be
+    granted within `deadline` seconds. Columns are all that a run may read.
+
+    Raises:
+        UsageError: a rule or object does not exist, or a choice is needed.
+        NotAcceptable: this party may not ask for runs.
+        Waiting: an object that the rules read is not at the gateway yet.
+    """
+    pinned = home.agreement(agreement)
+    agreed = pinned.agreement
+    if home.config.party not in agreed.requesters:
+        raise NotAcceptable("requester", f"the agreement does not let {home.config.party} ask for runs")
+    wanted = tuple(rules) or tuple(rule.name for rule in agreed.rules)
+    needed = terms.required_objects(agreed, wanted)
+    chosen = _choose(gateway, pinned, needed, objects or {})
+    now = int(time.time())
+    request = Request(
+        format="sealroom/request/v1", requester=home.config.party, agreement=pinned.id, version=pinned.version,
+        objects=chosen, columns=_columns(agreed, needed), rules=wanted, created=now, deadline=now + deadline,
+        nonce=os.urandom(32).hex(),
+    )  # fmt: skip
+    signed = envelope.sign(request, [home.signing_key()])
+    admission.admit(signed, pinned, now=now)
+    owners = sorted({agreed.owner_of(name) for name in needed})
+    costs = {owner: purses.all_charges(agreed, owner, wanted) for owner in owners}
+    return Prepared(pinned, signed, wanted, costs)
+
+
+def send(gateway: Gateway, prepared: Prepared) -> str:
+    """Post a prepared request; the run's state. Sending it again changes nothing."""
+    return gateway.post_run(prepared.request)
+
+
+def find(home: Home, gateway: Gateway, prefix: str, *, agreement: str | None = None) -> str:
+    """The id of the one run that starts with `prefix`.
+
+    Raises:
+        UsageError: there is none, or more than one.
+    """
+    pinned = [home.agreement(agreement)] if agreement else home.agreements()
+    found = [entry.run for item in pinned for entry in gateway.runs(item.id) if entry.run.startswith(prefix)]
+    if len(found) != 1:
+        raise UsageError(f"{len(found) or 'no'} runs begin with {prefix!r}", hint="list them: `sealroom watch`")
+    return found[0]
+
+
+def _choose(
+    gateway: Gateway, pinned: PinnedAgreement, needed: Sequence[str], choices: Mapping[str, str]
+) -> dict[str, str]:
+    """Manifest digests by object name, each manifest signed by its owner."""
+    if stray := sorted(set(choices) - set(needed)):
+        raise UsageError(f"the rules do not read an object called {stray[0]!r}")
+    entries = gateway.objects(pinned.id)
+    chosen = {name: _only(entries, name, choices.get(name, "")) for name in needed}
+    for name, digest in chosen.items():
+        state = gateway.object_state(digest)
+        if state is None or state.manifest.digest != digest:
+            raise NotAcceptable("other-object", f"the gateway shows another manifest for {name}")
+        admission.check_manifest(state.manifest, name, pinned)
+    return chosen
+
+
+def _only(entries: Sequence[ObjectEntry], name: str, prefix: str) -> str:
+    found = [entry for entry in entries if entry.name == name and entry.complete and entry.digest.startswith(prefix)]
+    if not found:
+        raise Waiting(f"{name} is not at the gateway yet", hint="its owner sends it with `sealroom submit`")
+    if len(found) > 1:
+        digests = ", ".join(entry.digest[:12] for entry in found)
+        raise UsageError(f"{name} was sealed more than once: {digests}",
+                         hint=f"choose one: `--object {name}={found[-1].digest[:12]}`")  # fmt: skip
+    return found[0].digest
+
+
+def _columns(agreement: Agreement, needed: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    return {d.name: admission.readable_columns(d) for d in agreement.datasets if d.name in needed}
