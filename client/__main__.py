@@ -25,17 +25,14 @@ def outcome(arguments: Sequence[str]) -> int:
     """Run one command line; print what went wrong; return the exit code."""
     as_json = "--json" in arguments
     try:
-        cli.run(arguments)
+        return cli.run(arguments)
     except SealroomError as error:
         return _report(error, as_json=as_json)
-    except click.exceptions.Exit as error:
-        return error.exit_code
     except (click.ClickException, OSError) as error:
         return _report(_in_our_tree(error), as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
         ui.print_error("interrupted")
         return errors.INTERRUPTED
-    return errors.OK
 
 
 def _in_our_tree(error: click.ClickException | OSError) -> SealroomError:

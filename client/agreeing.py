@@ -159,6 +159,19 @@ def fetch(home: Home, versions: list[Envelope]) -> list[PinnedAgreement]:
     return pinned
 
 
+def keep_signed(home: Home, envelope: Envelope) -> None:
+    """Remember a version that this party signed, so that it can say later whose signatures it waits for."""
+    folder = files.private_folder(home.root / "signed")
+    files.write(folder / f"{envelope.digest}.json", envelope.to_bytes(), overwrite=True)
+
+
+def signed_and_waiting(home: Home) -> list[Envelope]:
+    """Versions that this party signed and that it has not pinned, by digest."""
+    pinned = {envelope.digest for known in home.agreements() for envelope in home.versions(known.id)}
+    paths = sorted((home.root / "signed").glob("*.json"))
+    return [envelopes.parse(files.read(p, most=envelopes.MOST_BYTES)) for p in paths if p.stem not in pinned]
+
+
 def _previous(home: Home, envelope: Envelope) -> PinnedAgreement | None:
     first = envelopes.unverified(envelope, Agreement).first
     return next((p for p in home.agreements() if p.id == first), None)

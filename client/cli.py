@@ -100,11 +100,12 @@ def cli() -> None:
     """Run hidden code on hidden data, and let out only what the owners agreed to."""
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Run one command line; every failure is an exception.
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; every failure is an exception.
 
     Raises:
         SealroomError: as the command does.
         click.ClickException: the command line cannot be read.
     """
-    cli.main(args=list(arguments), prog_name="sealroom", standalone_mode=False)
+    code = cli.main(args=list(arguments), prog_name="sealroom", standalone_mode=False)
+    return code if isinstance(code, int) else 0

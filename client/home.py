@@ -167,7 +167,9 @@ class Home:
     def save_object(self, manifest: Envelope, object_key: bytes, *, ciphertext: Path | None = None) -> KeptObject:
         """Keep a sealed object's manifest and key; `ciphertext` is where the sealed file lies."""
         sealing = self.public_keys().sealing
-        kept = objects.make(manifest, object_key, sealing, ciphertext=ciphertext, at=int(time.time()))
+        newest = max((kept.sealed_at for kept in self.objects()), default=0)
+        at = max(int(time.time()), newest + 1)  # so that the newest of one name is known even within a second
+        kept = objects.make(manifest, object_key, sealing, ciphertext=ciphertext, at=at)
         objects.save(self._folder("objects"), kept)
         return kept
 

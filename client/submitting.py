@@ -1,0 +1,149 @@
+"""Sends what a party has ready: agreement versions, statements, manifests, ciphertext; nothing is sent twice.
+
+Runs in: a party.   Believes: nothing that the gateway answers.   Spec: §8.2.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sealroom.client import outbox
+from sealroom.client.errors import Unreachable, Waiting
+from sealroom.client.gateway import Gateway
+from sealroom.client.home import Home
+from sealroom.client.objects import KeptObject
+from sealroom.client.pinning import PinnedAgreement
+from sealroom.protocol.errors import NotGenuine, UsageError
+from sealroom.protocol.sealed import CHUNK, TAG, Manifest
+
+Progress = Callable[[int], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Submitted:
+    """What was sent: versions and statements by digest, objects by name."""
+
+    versions: tuple[str, ...]
+    statements: tuple[str, ...]
+    objects: tuple[str, ...]
+
+
+def agreement(home: Home, gateway: Gateway, pinned: PinnedAgreement) -> tuple[str, ...]:
+    """Register every version that the gateway lacks; returns their digests.
+
+    Raises:
+        Waiting: the first version is missing there, and only the operator may register it.
+    """
+    there = {entry.version for entry in gateway.agreements()}
+    lacking = [envelope for envelope in home.versions(pinned.id) if envelope.digest not in there]
+    for envelope in lacking:
+        if envelope.digest == pinned.id and home.config.party != pinned.agreement.operator:
+            hint = f"send {pinned.agreement.operator} the signed file; its command is `sealroom submit`"
+            raise Waiting(f"{pinned.agreement.operator} has not registered the agreement at its gateway yet", hint=hint)
+        gateway.put_agreement(envelope)
+    return tuple(envelope.digest for envelope in lacking)
+
+
+def statements(home: Home, gateway: Gateway, agreement_id: str) -> tuple[str, ...]:
+    """Send every statement of the outbox; returns their digests."""
+    done = []
+    for statement in outbox.waiting(home, agreement_id):
+        gateway.post_statement(agreement_id, statement)
+        outbox.mark_sent(home, agreement_id, statement)
+        done.append(statement.digest)
+    return tuple(done)
+
+
+def ready(home: Home, agreement_id: str, names: Sequence[str] = ()) -> list[KeptObject]:
+    """The newest sealed object of each name under an agreement; all names if none is given.
+
+    Raises:
+        UsageError: nothing was sealed under one of the names.
+    """
+    key, newest = home.public_keys().signing, dict[str, KeptObject]()
+    for kept in home.objects():
+        manifest = kept.verify(key)
+        if manifest.agreement == agreement_id:
+            newest[manifest.name] = kept
+    for name in names:
+        if name not in newest:
+            raise UsageError(
+                f"nothing was sealed as {name!r} under this agreement", hint=f"`sealroom seal {name}=FILE`"
+            )
+    return [newest[name] for name in (names or newest)]
+
+
+def chunks_to_send(home: Home, gateway: Gateway, kept: KeptObject) -> tuple[Manifest, list[int]]:
+    """Announce the object if the gateway does not know it; returns its manifest and the chunks missing there."""
+    manifest = kept.verify(home.public_keys().signing)
+    state = gateway.object_state(kept.digest)
+    if state is None:
+        gateway.put_object(kept.manifest)
+        return manifest, list(range(manifest.chunks))
+    return manifest, [index for index in state.missing if 0 <= index < manifest.chunks]
+
+
+def upload(home: Home, gateway: Gateway, kept: KeptObject, progress: Progress = lambda _: None) -> bool:
+    """Send what is missing of one object, then ask whether it is complete; returns whether anything was sent.
+
+    Raises:
+        UsageError: the sealed file is not where it was written.
+        NotGenuine: it is not the file that was sealed.
+        Unreachable: the gateway does not hold it complete after all.
+    """
+    manifest, missing = chunks_to_send(home, gateway, kept)
+    path = _ciphertext(kept, manifest)
+    with path.open("rb") as source:
+        for index in missing:
+            source.seek(index * (CHUNK + TAG))
+            data = source.read(_chunk_size(manifest, index))
+            gateway.put_chunk(kept.digest, index, data)
+            progress(len(data))
+    state = gateway.object_state(kept.digest)
+    if state is None or not state.complete:
+        raise Unreachable(f"the gateway does not hold {manifest.name} complete", hint="run `sealroom submit` again")
+    return bool(missing)
+
+
+def everything(
+    home: Home,
+    gateway: Gateway,
+    pinned: PinnedAgreement,
+    names: Sequence[str] = (),
+    progress: Progress = lambda _: None,
+) -> Submitted:
+    """Versions, statements, then objects.
+
+    Raises:
+        Waiting, UsageError, NotGenuine, Unreachable: as the steps do.
+    """
+    objects = ready(home, pinned.id, names)
+    versions = agreement(home, gateway, pinned)
+    said = statements(home, gateway, pinned.id)
+    key = home.public_keys().signing
+    sent = [kept.verify(key).name for kept in objects if upload(home, gateway, kept, progress)]
+    return Submitted(versions, said, tuple(sent))
+
+
+def size_of(home: Home, objects: Sequence[KeptObject]) -> int:
+    """Bytes of ciphertext in these objects."""
+    manifests = [kept.verify(home.public_keys().signing) for kept in objects]
+    return sum(manifest.plaintext_size + TAG * manifest.chunks for manifest in manifests)
+
+
+def _ciphertext(kept: KeptObject, manifest: Manifest) -> Path:
+    path = kept.file
+    if path is None or not path.is_file():
+        raise UsageError(
+            f"the sealed file of {manifest.name} is gone", hint=f"seal it again: `sealroom seal {manifest.name}=FILE`"
+        )
+    if path.stat().st_size != manifest.plaintext_size + TAG * manifest.chunks:
+        raise NotGenuine("wrong-file", f"{path} is not the file that was sealed as {manifest.name}")
+    return path
+
+
+def _chunk_size(manifest: Manifest, index: int) -> int:
+    last = manifest.chunks - 1
+    return TAG + (CHUNK if index < last else manifest.plaintext_size - last * CHUNK)
