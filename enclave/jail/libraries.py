@@ -10,12 +10,13 @@ import zoneinfo
 from typing import Final
 
 MODULES: Final = (
-    "numpy", "numpy.random", "pandas", "pyarrow", "pyarrow.compute", "pyarrow.csv", "pyarrow.ipc", "pyarrow.parquet",
-    "scipy.sparse", "scipy.special", "scipy.stats", "sklearn.calibration", "sklearn.cluster", "sklearn.compose",
-    "sklearn.decomposition", "sklearn.ensemble", "sklearn.feature_selection", "sklearn.impute", "sklearn.isotonic",
-    "sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection", "sklearn.naive_bayes", "sklearn.neighbors",
-    "sklearn.pipeline", "sklearn.preprocessing", "sklearn.svm", "sklearn.tree",
-    "sealroom.enclave.jail.harness", "sealroom.enclave.jail.reader",
+    "numpy", "numpy.random", "pandas", "pyarrow", "pyarrow.compute", "pyarrow.csv", "pyarrow.ipc",
+    "pyarrow.pandas_compat", "pyarrow.parquet", "pyarrow.vendored.version", "scipy.sparse", "scipy.special",
+    "scipy.stats", "sklearn.calibration", "sklearn.cluster", "sklearn.compose", "sklearn.decomposition",
+    "sklearn.ensemble", "sklearn.feature_selection", "sklearn.impute", "sklearn.isotonic", "sklearn.linear_model",
+    "sklearn.metrics", "sklearn.model_selection", "sklearn.naive_bayes", "sklearn.neighbors", "sklearn.pipeline",
+    "sklearn.preprocessing", "sklearn.svm", "sklearn.tree", "sealroom.enclave.jail.harness",
+    "sealroom.enclave.jail.reader",
 )  # fmt: skip
 
 

@@ -12,22 +12,15 @@ import gc
 import os
 import signal
 import socket
-import sysconfig
 from typing import Any, Final
 
 from sealroom.enclave import frames, memory
-from sealroom.enclave.jail import cell, kernel, layers, requests
+from sealroom.enclave.jail import cell, kernel, layers, paths, requests
 from sealroom.enclave.jail.outcomes import Outcome
 from sealroom.protocol.errors import NotAcceptable
 
 _MAGIC: Final = {"reader": b"SRFLAT1\x00", "job": b"SRJOUT1\x00"}
 _PROBE = layers.Limits(memory_bytes=1 << 30, cpu_seconds=10)
-# loky asks these for the processor share of its container (control groups version 1 and 2).
-_CGROUP: Final = (
-    "/sys/fs/cgroup/cpu/cpu.cfs_quota_us",
-    "/sys/fs/cgroup/cpu/cpu.cfs_period_us",
-    "/sys/fs/cgroup/cpu.max",
-)
 
 
 def main(control_fd: int) -> None:
@@ -68,7 +61,7 @@ def serve(control: socket.socket, *, without: frozenset[str] = frozenset()) -> N
         NotAcceptable, Malformed: see `main`.
     """
     inside, outside = ([n for n in names if n not in without] for names in (layers.available(), layers.OUTSIDE))
-    how = cell.Confinement(readable=readable_paths(), required=tuple(inside), without=without)
+    how = cell.Confinement(readable=paths.for_jails(), required=tuple(inside), without=without)
     probe = cell.Work(profile="job", task=lambda: "ok", fds=(), limits=_PROBE, wall_seconds=30)
     if cell.run(probe, how) != "ok":
         raise NotAcceptable("jail-not-confined", "the first jail did not come to its end")
@@ -116,15 +109,6 @@ def _task(run: requests.Run, fds: list[int]) -> Any:
     if isinstance(spec, requests.JobSpec):
         return lambda: harness.run(spec, fds)
     return lambda: reader.run(spec, fds)
-
-
-def readable_paths() -> tuple[str, ...]:
-    """What a jail may still open: standard library, packages, and the processor share of the control group."""
-    import numpy as np  # noqa: PLC0415
-
-    packages = os.path.dirname(os.path.dirname(os.path.realpath(np.__file__)))
-    library = {os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
-    return (*sorted(library | {packages}), *(path for path in _CGROUP if os.path.exists(path)))
 
 
 def _be_first_to_go() -> None:
