@@ -34,6 +34,7 @@ from sealroom.protocol.errors import UsageError
 
 VERSION = "identify/v1"
 KINDS: tuple[str, ...] = get_args(IdentifierKind)
+_SEPARATOR = pa.scalar("\x1f", pa.large_utf8())
 MOST_BYTES = 320  # the longest e-mail address: 64 + @ + 255 (RFC 3696 erratum 1690)
 
 _EMAIL = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"
@@ -73,7 +74,7 @@ def keys(table: Table, kinds: Sequence[str], run_key: bytes) -> tuple[Words, NDA
     columns: dict[str, str] = {c.identifier: c.name for c in table.dataset.columns if c.identifier}
     parts = [normalise(kind, array_of(table.column(columns[kind]))) for kind in kinds]
     # No normal form has a control character in it, so that the joined text can be taken apart in one way only.
-    joined = pc.binary_join_element_wise(*parts, "\x1f", null_handling="emit_null") if len(parts) > 1 else parts[0]
+    joined = pc.binary_join_element_wise(*parts, _SEPARATOR, null_handling="emit_null") if len(parts) > 1 else parts[0]
     key = subkey(run_key, f"{VERSION} {'+'.join(kinds)}")
     return digests(joined, key=key), np.asarray(joined.is_valid())
 

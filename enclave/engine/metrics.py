@@ -2,7 +2,7 @@
 
 Runs in: engine.   Believes: nothing that the job says.   Spec: §7.3.   Class C.
 
-    {"auc_thousandths": 745, "lift_at_10_percent_thousandths": 4000}
+    {"auc_thousandths": 745, "lift_thousandths": 4000}
 
 Linked entities with a known outcome are cut in two by a keyed hash of the candidate's id. The job sees `labelled`
 (features of the candidates' dataset and the outcome, a truth value) and `candidates` (the same features of the entities
@@ -82,8 +82,12 @@ def snap(value: MetricValue, exact: Fraction) -> int:
 
 
 def _names(rule: Metrics) -> list[str]:
+    """`<metric>_thousandths`; a metric that is asked for at several percents says at which."""
+    metrics = [value.metric for value in rule.values]
     names = [
-        "auc_thousandths" if value.metric == "auc" else f"lift_at_{value.at_percent}_percent_thousandths"
+        f"{value.metric}_at_{value.at_percent}_percent_thousandths"
+        if metrics.count(value.metric) > 1
+        else f"{value.metric}_thousandths"
         for value in rule.values
     ]
     if len(set(names)) != len(names):
