@@ -123,14 +123,16 @@ def measure_archive(stream: BinaryIO) -> Measurement:
     return found
 
 
-def check_settings(settings: object, spec: LaunchSpec) -> None:
-    """Compare an image's or container's settings with the launch specification; what is not named must be empty.
+def check_settings(
+    settings: object, spec: LaunchSpec, *, what: str = "image", harmless: frozenset[str] = _HARMLESS
+) -> None:
+    """Compare the settings of an image or container with the launch specification; others than `harmless` are empty.
 
     Raises:
         NotAcceptable: they differ.
     """
     if not isinstance(settings, Mapping):
-        raise NotAcceptable("image-settings", "the image has no settings")
+        raise NotAcceptable(f"{what}-settings", f"the {what} has no settings")
     found = cast("Mapping[str, Any]", settings)
     stated = {
         "Env": sorted(found.get("Env") or []),
@@ -146,9 +148,10 @@ def check_settings(settings: object, spec: LaunchSpec) -> None:
     }
     for name, value in expected.items():
         if stated[name] != value:
-            raise NotAcceptable("image-settings", f"the image's {name} is {stated[name]}, its launch.json says {value}")
-    if more := sorted(name for name, value in found.items() if value and name not in {*expected, *_HARMLESS}):
-        raise NotAcceptable("image-settings", f"the image sets {more[0]}, which its launch.json does not")
+            words = f"the {what}'s {name} is {stated[name]}, launch.json says {value}"
+            raise NotAcceptable(f"{what}-settings", words)
+    if more := sorted(name for name, value in found.items() if value and name not in {*expected, *harmless}):
+        raise NotAcceptable(f"{what}-settings", f"the {what} sets {more[0]}, which launch.json does not")
 
 
 def difference(one: Measurement, other: Measurement) -> list[str]:
