@@ -61,9 +61,8 @@ def _doorman(settings: Settings, store: Store, clock: Callable[[], float]) -> Do
         return store.agreements.take_nonce(key, nonce, now=now, expires=expires)
 
     rate = Rate(per_second=settings.requests_per_second, burst=settings.requests_burst, clock=time.monotonic)
-    strangers = Rate(per_second=5, burst=100, clock=time.monotonic)
     return Doorman(
-        url=settings.url, knows=knows, take_nonce=take_nonce, callers=rate, strangers=strangers,
+        url=settings.url, knows=knows, take_nonce=take_nonce, callers=rate,
         body_wait=settings.body_wait, clock=clock,
     )  # fmt: skip
 

@@ -46,7 +46,6 @@ class Doorman:
     knows: Callable[[str], bool]
     take_nonce: Callable[[str, str, float, float], bool]
     callers: limits.Rate
-    strangers: limits.Rate
     body_wait: float
     clock: Callable[[], float]
 
@@ -60,14 +59,8 @@ class Doorman:
             Problem: 401, 408, 413 or 429.
         """
         limits.declared(request.headers.get("content-length"), most=most)  # (1)
-        address = request.client.host if request.client else ""
-        self.strangers.check(address)
         verifier, message = self._verifier(), self._message(request)
-        try:
-            result = self._signature(verifier, message)  # (2)
-        except Problem:
-            self.strangers.spend(address)
-            raise
+        result = self._signature(verifier, message)  # (2)
         key, nonce = str(result.parameters["keyid"]), str(result.nonce)
         self.callers.spend(key)  # (3)
         now = self.clock()

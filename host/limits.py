@@ -73,12 +73,6 @@ class Rate:
                 raise Problem(429, "too-many-requests", "too many calls at once", hint="wait a moment and try again")
             self._keep(key, tokens - 1)
 
-    def check(self, key: str) -> None:
-        """Refuse when the bucket is empty, without taking from it."""
-        with self._lock:
-            if self._tokens(key) < 1:
-                raise Problem(429, "too-many-requests", "too many refused calls", hint="wait a moment and try again")
-
     def _tokens(self, key: str) -> float:
         tokens, at = self._buckets.get(key, (self._burst, self._clock()))
         return min(self._burst, tokens + max(0.0, self._clock() - at) * self._per_second)

@@ -82,17 +82,21 @@ class Parties:
         }  # fmt: skip
         return statement("agreement", fields | changes, *(self.keys[n] for n in members))
 
-    def successor(self, first: Envelope, *, signers: tuple[str, ...] = ("bank", "partner", "compliance"), **changes: Any) -> Envelope:
+    def successor(
+        self, first: Envelope, *, signers: tuple[str, ...] = ("bank", "partner", "compliance"), **changes: Any
+    ) -> Envelope:
         made = self.agreement(sequence=2, first=first.digest, previous=first.digest, **changes)
         return dataclasses.replace(
             made, signatures=tuple(s for s in made.signatures if s.keyid in {self.keys[n].public.text for n in signers})
         )
 
-    def of(self, party: str, kind: str, agreement: str, **fields: Any) -> Envelope:
+    def of(self, party: str, kind: str, agreement: str, /, **fields: Any) -> Envelope:
         fields = {"party": party, "agreement": agreement, "remark": "test", "created": int(START)} | fields
         return statement(kind, fields, self.keys[party])
 
-    def manifest(self, owner: str, name: str, agreement: str, data: bytes, *, kind: str = "dataset", **changes: Any) -> Envelope:
+    def manifest(
+        self, owner: str, name: str, agreement: str, data: bytes, /, *, kind: str = "dataset", **changes: Any
+    ) -> Envelope:
         size = len(data) - TAG * (-(-len(data) // (CHUNK + TAG)))
         fields = {
             "agreement": agreement, "kind": kind, "name": name, "owner": owner, "media": "csv", "salt": "00" * 32,
@@ -129,7 +133,9 @@ class Caller:
         HTTPMessageSigner(signature_algorithm=algorithms.ED25519, key_resolver=resolver).sign(request, **options)
         return request
 
-    def __call__(self, who: str, method: str, path: str, body: bytes | Envelope = b"", **options: Any) -> httpx2.Response:
+    def __call__(
+        self, who: str, method: str, path: str, body: bytes | Envelope = b"", **options: Any
+    ) -> httpx2.Response:
         data = body.to_bytes() if isinstance(body, Envelope) else body
         return self.client.send(self.sign(who, method, "/v1" + path, data, **options))
 
@@ -164,7 +170,9 @@ class Gateway:
         self.call.ok(owner, "PUT", f"/objects/{manifest.digest}", manifest)
         step = CHUNK + TAG
         for number in range(-(-len(data) // step)):
-            self.call.ok(owner, "PUT", f"/objects/{manifest.digest}/chunks/{number}", data[number * step : (number + 1) * step])
+            self.call.ok(
+                owner, "PUT", f"/objects/{manifest.digest}/chunks/{number}", data[number * step : (number + 1) * step]
+            )
         return manifest.digest
 
     def objects(self, *, opaque: bool = False) -> dict[str, str]:

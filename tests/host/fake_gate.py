@@ -48,7 +48,8 @@ def memfd(data: bytes) -> int:
 
 def offer(common: dict[str, Any], data: bytes, sha256: str) -> Envelope:
     return statement(
-        "offer", {**common, "affected": ["partner"], "ciphertext_sha256": sha256, "size": len(data), "recipient": "bank"}
+        "offer",
+        {**common, "affected": ["partner"], "ciphertext_sha256": sha256, "size": len(data), "recipient": "bank"},
     )
 
 

@@ -115,7 +115,10 @@ def test_statements_are_filed_by_their_author_and_listed_by_kind(gateway: Any, h
     assert g.call.ok("compliance", "GET", path) == {"statements": both}
     assert g.call.ok("compliance", "GET", f"{path}?kind=approval") == {"statements": both[:1]}
     assert helpers.code(g.call("bank", "GET", f"{path}?kind=grant")) == (422, "bad-parameter")
-    assert helpers.code(g.call("bank", "POST", path, g.parties.of("partner", "stop", g.agreement))) == (403, "forbidden")
+    assert helpers.code(g.call("bank", "POST", path, g.parties.of("partner", "stop", g.agreement))) == (
+        403,
+        "forbidden",
+    )
     foreign = g.parties.of("bank", "approval", HEX)
     assert helpers.code(g.call("bank", "POST", path, foreign)) == (422, "wrong-agreement")
     grant = g.parties.of("bank", "grant", g.agreement)
@@ -217,9 +220,9 @@ def test_grants_come_only_after_evidence_and_from_owners(gateway: Any, helpers: 
     rows = {row["name"]: row["object"] for row in g.store.runs.objects(run)}
     name = digest.sha256("evidence/v1", b"{}")
 
-    def grant(party: str, object_name: str, **changes: Any) -> Any:
+    def grant(signer: str, object_name: str, /, **changes: Any) -> Any:
         fields = {"request": run, "evidence": name, "object": rows[object_name]} | changes
-        return g.parties.of(party, "grant", g.agreement, **fields)
+        return g.parties.of(signer, "grant", g.agreement, **fields)
 
     path = f"/runs/{run}/grants"
     early = g.call("bank", "PUT", f"{path}/customers", grant("bank", "customers"))
