@@ -33,7 +33,7 @@ ADVICE: Final[dict[Outcome, tuple[str, str]]] = {
         "Fit on a sample, use a cheaper model, or agree on a higher limit.",
     ),
     "killed": (
-        "The kernel stopped the job: a forbidden system call, or a crash in native code.",
+        "The job was stopped: a forbidden system call, too many threads, or a crash in native code.",
         "Leave out sockets, subprocesses, tracing and raw system calls; test native code with the mock run.",
     ),
 }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import errno
+import signal
 from pathlib import Path
 
 from sealroom.enclave.jail import layers
-from tests.redteam.cases import CASES, CONTRACTS
+from tests.redteam.cases import CASES, CONTRACTS, Case
 
 _BUNDLES = Path(__file__).resolve().parent / "bundles"
 _HEAD = """\
@@ -30,13 +32,20 @@ def render() -> str:
     """The whole page."""
     lines = [_HEAD, "| bundle | escape | stopped by | without that |", "|---|---|---|---|"]
     for case in CASES:
-        after = f"succeeds; {case.outer}" if case.outer else "succeeds"
         by = ", ".join(f"`{name}`" for name in case.stopped)
-        lines.append(f"| `{case.name}` | {_escape(case.name)} | {by} | {after} |")
+        lines.append(f"| `{case.name}` | {_escape(case.name)} | {by} | {_without(case)} |")
     lines += [f"| `{c.name}` | {_escape(c.name)} | {c.stopped} | {c.without} |" for c in CONTRACTS]
     lines += ["", "## The layers", "", "| layer | what it does |", "|---|---|"]
     lines += [f"| `{name}` | {words} |" for name, words in layers.WHAT.items()]
     return "\n".join(lines) + "\n" + _TAIL
+
+
+def _without(case: Case) -> str:
+    if not case.outer:
+        return "succeeds"
+    name = errno.errorcode[case.errno] if case.errno > 0 else signal.Signals(-case.errno).name
+    other = f"{name} instead of SIGSYS"
+    return f"succeeds; {case.outer}: {other}" if case.seen else f"not seen to succeed; {case.outer}: {other}"
 
 
 def _escape(name: str) -> str:

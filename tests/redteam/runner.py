@@ -146,7 +146,9 @@ def succeeds(case: Case, world: World) -> str:
     if case.proof in seen:
         return "succeeds"
     expect(case.outer and answer["outcome"] not in case.ends, f"ended in {answer['outcome']}, saw {sorted(seen)}")
-    return f"stopped by the machine itself: {case.outer}"
+    status, text = _plain(case.name, world)
+    expect(status == case.errno or f"[Errno {case.errno}]".encode() in text, f"outside a jail: {text.decode()[-200:]}")
+    return f"stopped by the machine itself, {case.outer}"
 
 
 def refused(case: Contract, written: bytes) -> None:
@@ -178,7 +180,9 @@ def _plain(name: str, world: World) -> tuple[int, bytes]:
     """Run a bundle as a script would be run: its exit status, and what it prints."""
     files = bundle.read(archive_of(name, world)).files
     code = "import sys, types\n"
-    code += f"t = types.ModuleType('target'); exec({files['target.py']!r}, t.__dict__); sys.modules['target'] = t\n"
+    for module in ("target", "tools"):
+        code += f"m = sys.modules[{module!r}] = types.ModuleType({module!r})\n"
+        code += f"exec({files[module + '.py']!r}, m.__dict__)\n"
     code += f"exec({files['job.py']!r})\nprint(run({{}}, None))\n"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=60)
     return ended.returncode, ended.stdout + ended.stderr

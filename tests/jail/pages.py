@@ -1,0 +1,45 @@
+"""Fills the generated blocks of docs/JOBS.md: `python -m tests.jail.pages --write`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from sealroom.enclave.jail.outcomes import ADVICE
+
+ROOT = Path(__file__).resolve().parents[2]
+JOBS = ROOT / "docs" / "JOBS.md"
+
+
+def outcomes() -> str:
+    """The closed set of outcomes, with what to do."""
+    rows = [f"| `{name}` | {what} | {advice} |" for name, (what, advice) in ADVICE.items()]
+    return "\n".join(["| outcome | what happened | what to do |", "|---|---|---|", *rows])
+
+
+def packages() -> str:
+    """The pinned packages of the job interpreter, from its lock file."""
+    found: dict[str, list[str]] = {}
+    for line in (ROOT / "requirements" / "job.txt").read_text("utf-8").splitlines():
+        if match := re.match(r"([a-z0-9-]+)==(\S+)(?: ; python_full_version (<|>=) '([0-9.]+)')?", line):
+            name, version, sign, python = match.groups()
+            when = {None: "", "<": f" (Python before {python})", ">=": f" (Python {python} and later)"}[sign]
+            found.setdefault(name, []).append(version + when)
+    rows = [f"| {name} | {', '.join(versions)} |" for name, versions in sorted(found.items())]
+    return "\n".join(["| package | version |", "|---|---|", *rows])
+
+
+def fill(text: str) -> str:
+    """The page with its generated blocks renewed."""
+    for name, block in {"outcomes": outcomes(), "packages": packages()}.items():
+        start, end = f"<!-- {name}: generated -->", f"<!-- /{name} -->"
+        head, _, rest = text.partition(start)
+        text = f"{head}{start}\n{block}\n{end}{rest.partition(end)[2]}"
+    return text
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--write"]:
+        sys.exit("usage: python -m tests.jail.pages --write")
+    JOBS.write_text(fill(JOBS.read_text("utf-8")), "utf-8")
