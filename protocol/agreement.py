@@ -1,6 +1,6 @@
 """The one document that all parties sign; everything else hangs from its digest.
 
-Runs in: every zone but the host.   Believes: nothing.   Spec: §4.   Standard library only (the engine imports it).
+Runs in: every zone but the host.   Believes: nothing.   Spec: §4.1.   Standard library only (the engine imports it).
 """
 
 from __future__ import annotations

@@ -18,7 +18,10 @@ MOST_PADDED = 64 << 20
 _REASONS_PER_RULE = 16
 _KIB = 1 << 10
 _ID_BYTES = 72
-_CELL_BYTES = 512
+_FRAME_BYTES = 64
+_MEMBER_BYTES = 8
+_NUMBER_BYTES = 17
+"""Of a cell: the text around its members; the marks around a name and its value; the longest integer."""
 
 
 def cost_of(agreement: Agreement, rule: Rule) -> Cost:
@@ -43,7 +46,7 @@ def padded_size(agreement: Agreement, rule: Rule) -> int:
         ids = agreement.dataset(rule.candidates).most_rows * rule.percent // 100
         return _round_up(ids * _ID_BYTES + _KIB, 4 * _KIB)
     if isinstance(rule, GroupedAggregates):
-        return _round_up(_cells(agreement, rule) * (_CELL_BYTES + 64 * len(rule.sums)) + _KIB, 4 * _KIB)
+        return _round_up(_cells(agreement, rule) * _cell_bytes(agreement, rule) + _KIB, 4 * _KIB)
     return 4 * _KIB
 
 
@@ -60,6 +63,22 @@ def _cells(agreement: Agreement, rule: GroupedAggregates) -> int:
     for ref in rule.by:
         cells *= len(agreement.dataset(ref.dataset).column(ref.column).values or ())
     return cells
+
+
+def _cell_bytes(agreement: Agreement, rule: GroupedAggregates) -> int:
+    """The longest text that one cell can have, from names and declared values alone."""
+    size = _FRAME_BYTES
+    for ref in rule.by:
+        values = agreement.dataset(ref.dataset).column(ref.column).values or ()
+        size += len(f"{ref.dataset}.{ref.column}") + _longest(values) + _MEMBER_BYTES
+    if rule.segments:
+        size += len("segment") + _longest(rule.segments.labels) + _MEMBER_BYTES
+    return size + sum(len(f"{s.dataset}.{s.column}") + _NUMBER_BYTES + _MEMBER_BYTES for s in rule.sums)
+
+
+def _longest(values: tuple[str, ...]) -> int:
+    """Characters of the longest value in JSON, where a quote or backslash takes two."""
+    return max((len(value) + value.count('"') + value.count("\\") for value in values), default=0)
 
 
 def _round_up(size: int, step: int) -> int:

@@ -1,0 +1,117 @@
+"""What a release costs and how large it is follows from the agreement, and from nothing else."""
+
+from __future__ import annotations
+
+import inspect
+import math
+
+import pytest
+
+from sealroom.protocol import canonical, release, rules, terms
+from sealroom.protocol.agreement import Agreement
+from sealroom.protocol.rules import Cost, MetricValue
+from tests import parties
+
+
+@pytest.fixture(scope="module")
+def agreement() -> Agreement:
+    members = {name: parties.Member.make(name) for name in ("bank", "partner", "operator")}
+    return parties.sign_agreement(members, parties.agreement_json(members))[0]
+
+
+def test_formal_rules_cost_their_epsilon_and_no_bits(agreement: Agreement):
+    assert terms.cost_of(agreement, agreement.rule("overlap")) == Cost(epsilon=500_000, bits=0)
+    assert terms.cost_of(agreement, agreement.rule("by-segment")) == Cost(epsilon=1_000_000, bits=0)
+
+
+def test_metrics_cost_the_bits_of_their_grids(agreement: Agreement):
+    assert terms.cost_of(agreement, agreement.rule("quality")) == Cost(epsilon=0, bits=math.ceil(1000 * math.log2(51)))
+
+
+def test_an_audience_costs_every_list_it_could_be(agreement: Agreement):
+    """1000 rows, 10 %: every list of k out of n ids, for every n up to the agreed rows."""
+    exact = math.log2(sum(math.comb(1000, k) for k in range(101)))
+    charged = terms.cost_of(agreement, agreement.rule("audience"))
+    assert charged.epsilon == 0
+    assert exact <= charged.bits / 1000 <= exact + 2
+
+
+@pytest.mark.parametrize("percent", [1, 10, 29, 30])
+@pytest.mark.parametrize("rows", [1, 7, 100, 2000])
+def test_no_audience_leaks_more_than_it_is_charged(agreement: Agreement, percent: int, rows: int):
+    rule = rules.dataclasses.replace(agreement.rule("audience"), percent=percent)
+    possible = sum(math.comb(rows, k) for k in range(rows * percent // 100 + 1))
+    assert math.log2(possible) <= rules.cost(rule, rows).bits / 1000
+
+
+def test_binomials_are_what_they_are():
+    for n, k in ((10, 3), (100, 50), (5000, 17), (7, 0), (7, 7)):
+        assert rules.log2_choose(n, k) == pytest.approx(math.log2(math.comb(n, k)), abs=1e-6)
+
+
+def test_grids_count_their_points():
+    grid = MetricValue(metric="auc", at_percent=100, least=500, most=1000, step=10)
+    assert grid.points == 51
+    assert rules.dataclasses.replace(grid, step=501).points == 1
+
+
+def test_a_status_costs_its_alphabet(agreement: Agreement):
+    def bits(*names: str) -> int:
+        cost = terms.status_cost(agreement, names)
+        assert cost.epsilon == 0
+        return cost.bits
+
+    assert bits() == math.ceil(1000 * math.log2(3))
+    assert bits("overlap") == math.ceil(1000 * (math.log2(3) + 4))
+    assert bits("overlap", "quality") == math.ceil(1000 * (math.log2(3) + 9))
+
+
+def test_sizes_are_whole_pages_that_hold_what_the_rule_may_say(agreement: Agreement):
+    sizes = {rule.name: terms.padded_size(agreement, rule) for rule in agreement.rules}
+    assert all(size % 4096 == 0 for size in sizes.values())
+    assert sizes["overlap"] == sizes["quality"] == 4096
+    assert sizes["audience"] == 12288  # 100 ids of 72 bytes and a page's rest
+    assert sizes["by-segment"] == 4096
+    assert terms.MOST_PADDED == release.MOST_TEXT
+
+
+def test_the_largest_table_of_cells_fits_its_size():
+    """Long names, long labels full of quotes, and numbers as long as they get."""
+    members = {name: parties.Member.make(name) for name in ("bank", "partner", "operator")}
+    document = parties.agreement_json(members)
+    label = '"\\' * 32
+    long, longer = "c" * 63, "s" * 63
+    columns = document["datasets"][0]["columns"]
+    columns += [
+        parties.column(long, "category", values=[label[:-1] + mark for mark in "abcdefghij"]),
+        parties.column(longer, "int"),
+    ]
+    rule = document["rules"][1]
+    rule["by"] = [{"dataset": "customers", "column": long}]
+    rule["segments"] = {"bundle": "segments", "labels": [label]}
+    rule["sums"] = [{"dataset": "customers", "column": longer, "lower": 0, "upper": 1}]
+    agreement, _ = parties.sign_agreement(members, document)
+    number = -(2**53 - 1)
+    cells = [
+        {
+            "cell": {f"customers.{long}": label[:-1] + mark, "segment": label},
+            "count": number,
+            "sums": {f"customers.{longer}": number},
+        }
+        for mark in "abcdefghij"
+    ]
+    told = {"cells": cells, "cells_withheld": 10, "epsilon_millionths": 20_000_000, "of": 1000}
+    size = terms.padded_size(agreement, agreement.rule("by-segment"))
+    assert size - 8192 < len(canonical.encode(told)) + 8 <= size
+
+
+def test_nothing_here_could_know_any_data():
+    for function in (terms.cost_of, terms.status_cost, terms.padded_size, rules.cost):
+        names = set(inspect.signature(function).parameters)
+        assert names <= {"agreement", "rule", "requested", "most_rows"}
+
+
+def test_a_request_brings_exactly_what_its_rules_read(agreement: Agreement):
+    assert terms.required_objects(agreement, ("overlap",)) == ("customers", "prospects")
+    assert terms.required_objects(agreement, ("quality", "overlap")) == ("customers", "prospects", "model")
+    assert terms.required_objects(agreement, ()) == ()
