@@ -66,7 +66,7 @@ def prepare(
         raise NotAcceptable("requester", f"the agreement does not let {home.config.party} ask for runs")
     wanted = tuple(rules) or tuple(rule.name for rule in agreed.rules)
     needed = terms.required_objects(agreed, wanted)
-    chosen = _choose(gateway, pinned, needed, objects or {})
+    chosen = _choose(home, gateway, pinned, needed, objects or {})
     now = int(time.time())
     request = Request(
         format="sealroom/request/v1", requester=home.config.party, agreement=pinned.id, version=pinned.version,
@@ -92,6 +92,8 @@ def find(home: Home, gateway: Gateway, prefix: str, *, agreement: str | None = N
         UsageError: there is none, or more than one.
     """
     pinned = [home.agreement(agreement)] if agreement else home.agreements()
+    if len(prefix) == 64 and set(prefix) <= set("0123456789abcdef"):
+        return prefix
     found = [entry.run for item in pinned for entry in gateway.runs(item.id) if entry.run.startswith(prefix)]
     if len(found) != 1:
         raise UsageError(f"{len(found) or 'no'} runs begin with {prefix!r}", hint="list them: `sealroom watch`")
@@ -99,13 +101,16 @@ def find(home: Home, gateway: Gateway, prefix: str, *, agreement: str | None = N
 
 
 def _choose(
-    gateway: Gateway, pinned: PinnedAgreement, needed: Sequence[str], choices: Mapping[str, str]
+    home: Home, gateway: Gateway, pinned: PinnedAgreement, needed: Sequence[str], choices: Mapping[str, str]
 ) -> dict[str, str]:
-    """Manifest digests by object name, each manifest signed by its owner."""
+    """Manifest digests by object name, each manifest signed by its owner; of its own, a party means the newest."""
     if stray := sorted(set(choices) - set(needed)):
         raise UsageError(f"the rules do not read an object called {stray[0]!r}")
     entries = gateway.objects(pinned.id)
-    chosen = {name: _only(entries, name, choices.get(name, "")) for name in needed}
+    own = {kept.verify(home.public_keys().signing).name: kept.digest for kept in home.objects()}
+    complete = {entry.digest for entry in entries if entry.complete}
+    newest = {name: digest for name, digest in own.items() if digest in complete}
+    chosen = {name: _only(entries, name, choices.get(name, newest.get(name, ""))) for name in needed}
     for name, digest in chosen.items():
         state = gateway.object_state(digest)
         if state is None or state.manifest.digest != digest:
