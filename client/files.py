@@ -75,7 +75,9 @@ def private_folder(path: Path) -> Path:
     Raises:
         UsageError: it is there, and others may enter it.
     """
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in (*reversed(path.parents), path):  # `parents=True` would give the ones above another mode
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
     require_private(path)
     return path
 

@@ -81,7 +81,8 @@ def parse(value: object) -> Spec:
         filled[name] = _with(defaults, filled[name])
     for name, defaults in _MEMBERS.items():
         filled[name] = {key: _with(defaults, item) for key, item in _table(filled.get(name, {}), name).items()}
-    filled["aggregates"] = [_with(_AGGREGATE, item) for item in filled["aggregates"]]
+    if isinstance(filled["aggregates"], list):
+        filled["aggregates"] = [_with(_AGGREGATE, item) for item in filled["aggregates"]]
     return schema.decode(Spec, filled, "spec")
 
 
