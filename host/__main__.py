@@ -18,9 +18,8 @@ from typing import Any
 
 import click
 
-from sealroom.host import server, settings, tls
+from sealroom.host import settings, tls
 from sealroom.host.settings import BadSettings, Settings
-from sealroom.host.store import open_store
 
 _HOME = click.option(
     "--home", type=click.Path(path_type=Path, file_okay=False), required=True, help="The operator's folder."
@@ -45,6 +44,7 @@ def cli() -> None:
 def init(home: Path, listen: str, *, as_json: bool, **values: Any) -> None:
     """Make a home: settings, and a TLS key with a certificate that parties pin."""
     host, port = _address(listen)
+    home = home.resolve()
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = Settings(home=home, listen_host=host, listen_port=port, **values)
     tls.create(certificate=made.certificate, key=made.private_key, url=made.url, now=dt.datetime.now(dt.UTC))
@@ -62,7 +62,9 @@ def serve(home: Path, listen: str | None, **flags: Any) -> None:
     """Serve gateway and run queue until SIGTERM; one line of JSON on stdout says when calls are taken."""
     if listen is not None:
         flags["listen_host"], flags["listen_port"] = _address(listen)
-    used = settings.load(home, **flags)
+    from sealroom.host import server  # noqa: PLC0415 (the other commands need not wait for its imports)
+
+    used = settings.load(home.resolve(), **flags)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="sealroom-host: %(levelname)s: %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     ready = json.dumps({"format": "sealroom/host-ready/v1", "ready": True, **_card(used)})
@@ -74,7 +76,9 @@ def serve(home: Path, listen: str | None, **flags: Any) -> None:
 @_JSON
 def status(home: Path, *, as_json: bool) -> None:
     """Count what is stored; works while the gateway runs."""
-    used = settings.load(home)
+    from sealroom.host.store import open_store  # noqa: PLC0415
+
+    used = settings.load(home.resolve())
     store = open_store(used.home, most=used.store_most, resume=False)
     rows = store.database.all("SELECT state FROM runs")
     states = dict(sorted(Counter(row["state"] for row in rows).items()))

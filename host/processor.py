@@ -61,9 +61,15 @@ class Processor:
                 reply, _ = channel.receive(seconds=self.seconds)
         except (OSError, EOFError, frames.GarbageError) as error:
             raise LaunchError(f"the simulated processor does not answer: {type(error).__name__}") from error
-        if "error" in reply or "refused" in reply:
-            raise LaunchError("the simulated processor refuses")
+        if "error" in reply:
+            raise LaunchError(f"the simulated processor refuses: {_words(reply['error'])}")
         return reply
+
+
+def _words(error: object) -> str:
+    """What the processor says, for the operator's own log: printable, one line."""
+    said = error.get("message") if isinstance(error, dict) else error
+    return "".join(c if c.isascii() and c.isprintable() else " " for c in str(said))[:300]
 
 
 def _measurement(reply: dict[str, Any]) -> str:

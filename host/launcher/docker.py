@@ -19,6 +19,7 @@ from sealroom.host.launcher import hardening
 from sealroom.host.launcher.base import LaunchError
 from sealroom.host.launcher.hardening import Share
 from sealroom.host.processor import Processor
+from sealroom.protocol import wire
 
 if TYPE_CHECKING:
     import docker
@@ -174,14 +175,11 @@ def _remove(client: docker.DockerClient, container: str) -> None:
 
 
 def _open_to_guest(run_dir: Path) -> None:
-    """Let the guest's user in. The run directory above stays closed to every other user of the machine."""
-    folders = (run_dir / "tsm", run_dir / "tsm" / "report")
-    for folder in folders:
-        folder.mkdir(mode=0o700, exist_ok=True)
-    if os.geteuid() == 0:
-        for folder in folders:
-            os.chown(folder, hardening.GUEST, hardening.GUEST)
-        return
-    for path in (*folders, run_dir / "host.sock"):
-        if path.exists():
-            path.chmod(0o777 if path.is_dir() else 0o666)
+    """Make what is mounted. The run directory above stays closed to every other user of the machine.
+
+    The processor opens its folder to the guest itself. Without root the socket cannot be given to the guest's user, and
+    everybody may connect who can get into the run directory: the guest, through its mount, and nobody else.
+    """
+    (run_dir / wire.TSM_REPORTS).mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.geteuid() != 0:
+        (run_dir / wire.HOST_SOCKET).chmod(0o666)

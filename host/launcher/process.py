@@ -68,7 +68,6 @@ class ProcessLauncher:
         Raises:
             LaunchError: it did not.
         """
-        (run_dir / "tsm" / "report").mkdir(mode=0o700, parents=True, exist_ok=True)
         pid, measurement = self.processor.launch_process(
             image=self.image, run_dir=run_dir, configuration={"launcher": "process", **configuration}
         )
@@ -82,7 +81,6 @@ class ProcessLauncher:
 
     def clear(self, run_dir: Path, note: str | None) -> None:
         """Kill the process that an earlier gateway noted, if it is still the same one."""
-        self.processor.end(run_dir)
         noted = json.loads(note) if note else {}
         with contextlib.suppress(OSError, KeyError):
             descriptor = os.pidfd_open(noted["pid"])
@@ -91,6 +89,7 @@ class ProcessLauncher:
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             finally:
                 os.close(descriptor)
+        self.processor.end(run_dir)
 
     def clear_all(self) -> None:
         """Nothing: a process whose gateway is gone loses its socket and ends by itself."""

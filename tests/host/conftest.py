@@ -148,7 +148,8 @@ class Caller:
 def code(answer: httpx2.Response) -> tuple[int, str]:
     """(HTTP status, error code), after checking the one shape of errors."""
     body = answer.json()
-    assert set(body) == {"error"} and set(body["error"]) == {"code", "message", "hint"}, body
+    assert set(body) == {"error"}, body
+    assert set(body["error"]) == {"code", "message", "hint"}, body
     return answer.status_code, body["error"]["code"]
 
 

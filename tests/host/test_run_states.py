@@ -23,7 +23,8 @@ RUN = Run(
 EVENTS = {event for row in runs.TABLE.values() for event in row}
 EXPECTED = {
     ("waiting-for-challenges", "challenged"): "queued", ("queued", "take"): "launching", ("queued", "fail"): "failed",
-    ("launching", "evidence"): "waiting-for-grants", ("launching", "requeue"): "queued", ("launching", "fail"): "failed",
+    ("launching", "evidence"): "waiting-for-grants", ("launching", "requeue"): "queued",
+    ("launching", "fail"): "failed",
     ("waiting-for-grants", "granted"): "running", ("waiting-for-grants", "receipt-refused"): "refused",
     ("waiting-for-grants", "receipt-failed"): "failed", ("waiting-for-grants", "fail"): "failed",
     ("running", "receipt-completed"): "waiting-for-consent", ("running", "receipt-refused"): "refused",

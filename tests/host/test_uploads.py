@@ -115,9 +115,10 @@ def test_a_chunk_must_exist_fit_and_be_its_owners(gateway: Any, helpers: Any, se
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"chunks": 2}, (422, "bad-sizes")), ({"chunk_size": 1}, (422, "bad-sizes")), ({"plaintext_size": 0}, (422, "bad-field")),
-        ({"plaintext_size": 2**41, "chunks": 2**21}, (422, "bad-field")), ({"ciphertext_sha256": "x"}, (422, "bad-field")),
-        ({"name": "other"}, (403, "forbidden")), ({"kind": "bundle"}, (403, "forbidden")), ({"owner": "bank"}, (403, "forbidden")),
+        ({"chunks": 2}, (422, "bad-sizes")), ({"chunk_size": 1}, (422, "bad-sizes")),
+        ({"plaintext_size": 0}, (422, "bad-field")), ({"plaintext_size": 2**41, "chunks": 2**21}, (422, "bad-field")),
+        ({"ciphertext_sha256": "x"}, (422, "bad-field")), ({"name": "other"}, (403, "forbidden")),
+        ({"kind": "bundle"}, (403, "forbidden")), ({"owner": "bank"}, (403, "forbidden")),
         ({"kind": "table"}, (422, "bad-field")), ({"agreement": "ab" * 32}, (404, "not-found")),
         ({"plaintext_size": 2**30, "chunks": 2**10}, (507, "store-full")),
     ],
