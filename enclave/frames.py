@@ -44,7 +44,8 @@ def send(sock: socket.socket, message: dict[str, Any], fds: Sequence[int] = ()) 
     data = memoryview(_LENGTH.pack(len(body)) + body)
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     sent = sock.sendmsg([data], rights, socket.MSG_NOSIGNAL)
-    sock.sendall(data[sent:], socket.MSG_NOSIGNAL)
+    if sent < len(data):  # sending nothing to a peer that has left since would be an error
+        sock.sendall(data[sent:], socket.MSG_NOSIGNAL)
 
 
 def receive(sock: socket.socket, *, most: int = MOST_BYTES, timeout: float | None) -> tuple[dict[str, Any], list[int]]:
