@@ -1,6 +1,6 @@
 """Asks a container engine what it is about to run, over its own API socket and not through the launcher.
 
-Runs in: the operator's machine, outside the enclave.   Believes: the engine.   Spec: §6.3 (Docker Engine API v1.41).
+Runs in: the operator's machine, outside the enclave.   Believes: the engine.   Spec: §6.3 (Docker Engine API).
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from sealroom.protocol.errors import Malformed, UsageError
 
 SECONDS = 120.0
 MOST_ANSWER = 8 << 20
-_VERSION = "v1.41"
 _CONTAINER = re.compile(r"[0-9a-f]{64}")
 _IMAGE = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -66,11 +65,12 @@ class Engine:
     @contextlib.contextmanager
     def _get(self, path: str) -> Iterator[http.client.HTTPResponse]:
         with contextlib.closing(_Connection(self._path)) as connection:
-            connection.request("GET", f"/{_VERSION}{path}")
-            answer = connection.getresponse()
-            if answer.status != http.client.OK:
-                raise Malformed("engine", f"the engine answered {answer.status} to {path}")
-            yield answer
+            # Without a version, since no single one is spoken by all engines.
+            connection.request("GET", path)
+            with contextlib.closing(connection.getresponse()) as answer:
+                if answer.status != http.client.OK:
+                    raise Malformed("engine", f"the engine answered {answer.status} to {path}")
+                yield answer
 
 
 class _Connection(http.client.HTTPConnection):

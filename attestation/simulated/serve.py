@@ -197,12 +197,16 @@ def _listen(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _take_over(path)
+        beside = path.with_name(path.name + "~")
+        beside.unlink(missing_ok=True)
         mask = os.umask(0o177)
         try:
-            listener.bind(str(path))
+            listener.bind(str(beside))
         finally:
             os.umask(mask)
         listener.listen(MOST_CONNECTIONS)
+        # Whoever sees the socket can connect to it.
+        beside.rename(path)
     except BaseException:
         listener.close()
         raise

@@ -32,6 +32,8 @@ WORKERS = 2
 COMPILE_SECONDS = 600
 CONTAINER_USER = "65532:65532"
 CONTAINER_FOLDER = "/run/sealroom"
+CONTAINER_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Container engines set it if an image does not, so it is set."""
 HARDWARE_REPORTS = "/sys/kernel/config/tsm/report"
 _CONFINED = (
     "session", "descriptors", "environment", "limits", "no-new-privs", "capabilities", "dumpable", "landlock-files",
@@ -50,7 +52,7 @@ class Recipe:
 
     kind: Kind
     platform: Platform
-    python: str = "/usr/bin/python3"
+    python: str = "/usr/local/bin/python3"
     sources: Path = _SOURCES
 
 
@@ -77,7 +79,7 @@ def launch_document(recipe: Recipe) -> bytes:
         "format": "sealroom/launch/v1",
         "kind": recipe.kind,
         "argv": [python, "-I", "-S", "-B", "{image}/app/boot.py", "gate"],
-        "env": {"LC_ALL": "C.UTF-8", "SEALROOM_TSM": reports, "TZ": "UTC"},
+        "env": {"LC_ALL": "C.UTF-8", "SEALROOM_TSM": reports, "TZ": "UTC"} | ({} if process else {"PATH": CONTAINER_PATH}),
         "layers": list(LAYERS),
         "user": None if process else CONTAINER_USER,
         "working_dir": None if process else CONTAINER_FOLDER,

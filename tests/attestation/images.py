@@ -89,7 +89,8 @@ def base_layer(mtime: int = 0, **launch: object) -> bytes:
         "usr/local/bin/python3": b"\x7fELF...",
         "etc/hostname": b"",
     }
-    folders = ("opt", "opt/sealroom", "opt/sealroom/app", "usr", "usr/local", "usr/local/bin", "etc", "dev")
+    folders = ["opt", "opt/sealroom", "opt/sealroom/app", "usr", "usr/local", "usr/local/bin", "etc", "dev"]
+    folders += ["run", "run/sealroom"]
     members = [directory(name) for name in folders]
     members += [Member(name, data, mtime=mtime) for name, data in files.items()]
     return layer(*members, Member("dev/null", kind=tarfile.CHRTYPE))

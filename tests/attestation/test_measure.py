@@ -64,7 +64,7 @@ def test_a_known_image_keeps_its_number(tmp_path):
         "b4dca6e8881724135c8028b3a31994c3a093b99a89cd81d16de582fdef86e48ac240984afcd1f696ef745bfaae009b88"
     )
     assert archive(images.base_layer()).value == (
-        "7687c19bace79927d28db0bd06e3d0ea3361942741b96fda688ac7554161972b75aa1716443531bcdc047993fc6093de"
+        "4736301b0e9d5d1ee5d16db16712d29dd0b2004522bd9bda154b1f90f1b4d86cccfcd33a8447a3f7fb5f0f8f81174b18"
     )
 
 
