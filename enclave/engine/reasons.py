@@ -12,7 +12,7 @@ every grant is charged in advance.
     duplicate-entity      refused   an entity id is missing, empty or there twice
     too-many-rows         refused   more rows than the agreement allows
     no-stability-proof    withheld  no proven constant for this linkage scheme
-    bad-rule              withheld  the rule reads what was not loaded, names two outputs alike, or outgrows its size
+    bad-rule              withheld  it reads what was not loaded, splits its epsilon to nothing, or outgrows its size
     bad-query             withheld  the query bundle is missing, not as its format says, or names what it may not see
     undeclared-label      withheld  the query bundle names a label that the agreement does not declare
     no-columns            withheld  no column is left that the job may see

@@ -75,20 +75,17 @@ class Engine:
 
     def serve(self) -> None:
         """Answer messages until the gate closes the stream; a message that breaks the protocol ends the service."""
-        while True:
-            try:
+        try:
+            while True:
                 message, fds = frames.receive(self._control, timeout=None)
-            except EOFError:
-                return
-            try:
-                self._handle(message, fds)
-            except (Malformed, UsageError):
-                frames.send(self._control, {"refused": "bad-message"})
-                return
-            except run.GateLostError:
-                return
-            finally:
-                frames.close_all(fds)
+                try:
+                    self._handle(message, fds)
+                finally:
+                    frames.close_all(fds)
+        except (Malformed, UsageError):
+            frames.send(self._control, {"refused": "bad-message"})
+        except (EOFError, run.GateLostError):
+            return
 
     def _handle(self, message: dict[str, Any], fds: list[int]) -> None:
         if message.get("op") == "load" and len(fds) == 1:

@@ -34,7 +34,7 @@ _LANES = ("view-order/v1 first", "view-order/v1 second")
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """A table for a job; `rows` (int64[n]) are the owner's row numbers, `group` (int64[n]) numbers groups from 0."""
+    """A table for a job. `rows` (int64[n]) are its owner's row numbers; `group` (int64[n]) numbers groups from 0."""
 
     name: str
     columns: tuple[Column, ...]
@@ -43,7 +43,7 @@ class View:
 
 
 def features(dataset: Dataset, requested: Sequence[str] | None) -> tuple[str, ...]:
-    """Columns of a dataset that code may see: no identifier, not the entity id, and only what the request names, if any.
+    """Columns of a dataset that code may see: no identifier, no entity id, and only what the request names, if any.
 
     Raises:
         NotReleased: reason `no-columns`.

@@ -1,7 +1,7 @@
 """Calls the engine outside a deployment: CSV files in, releases out, the job's function in this process.
 
-What it shares with a real run: engine, flat tables, the frames a job gets, the binary form of its answer. What it leaves
-out: encryption, attestation, readers, confinement.
+It shares with a real run: engine, flat tables, the frames a job gets, the binary form of its answer. It leaves out:
+encryption, attestation, readers, confinement.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from sealroom.enclave import flat
 from sealroom.enclave.engine import context, link, run, tables
@@ -142,7 +143,7 @@ def agreement(
 
 @dataclasses.dataclass
 class Direct:
-    """An engine with its tables loaded. `job` is called for every job the engine asks for; `calls` keeps what it saw."""
+    """An engine with its tables loaded; `job` is called for every job that it asks for, `calls` keeps what it saw."""
 
     agreement: ag.Agreement
     tables: Mapping[str, bytes]
@@ -175,7 +176,8 @@ class Direct:
         assert self.job is not None
         frames = {v.name: frame_of(flat.validate(flat.to_bytes(v.columns, len(v.rows)))) for v in call.views}
         seed = call.seed if self.seed is None else self.seed
-        found = self.job(frames, SimpleNamespace(**call.ask, seed=seed))
+        with threadpool_limits(1):  # as in the jail, whose environment says so
+            found = self.job(frames, SimpleNamespace(**call.ask, seed=seed))
         kind = output.ROWS if call.kind == "rows" else output.SCORES
         target = bytearray(output.size_of(len(found)))
         output.write(memoryview(target), kind, np.asarray(found))

@@ -79,7 +79,7 @@ def neighbours(draw: st.DrawFn) -> tuple[int, list[Entity], list[Entity], Entity
     return stages, left, right, old, new
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(neighbours())
 def test_replacing_one_entity_moves_nothing_further_than_its_constant(
     case: tuple[int, list[Entity], list[Entity], Entity, Entity],
