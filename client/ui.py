@@ -51,7 +51,7 @@ class Ui:
     def show(self, document: Mapping[str, Any], text: str) -> None:
         """The command's answer: `text` for people, `document` (the same in JSON) for programs."""
         if self.as_json:
-            text = json.dumps({"format": FORMAT, **document}, ensure_ascii=False, sort_keys=True)
+            text = json.dumps({**document, "format": FORMAT}, ensure_ascii=False, sort_keys=True)
         click.echo(text)
 
     def say(self, line: str) -> None:
