@@ -155,7 +155,7 @@ def test_a_new_rule_or_column_widens_and_a_dropped_one_does_not(players: Players
 def test_two_policies_of_one_kind_do_not_hide_each_other(players: Players) -> None:
     old = draft_for(players)
     assert isinstance(old.platforms[0], SnpPolicy)
-    lax = dataclasses.replace(old.platforms[0], roots=("cd" * 32,), debug="any")  # type: ignore[arg-type]
+    lax = dataclasses.replace(old.platforms[0], roots=("cd" * 32,), debug="any")
     for platforms in ((*old.platforms, lax), (lax, *old.platforms)):
         assert any(c.widens for c in diff.changes(old, dataclasses.replace(old, platforms=platforms)))
 

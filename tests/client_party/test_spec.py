@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import string
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -243,7 +244,7 @@ def test_a_proposal_finds_id_identifiers_and_types(tmp_path: Path) -> None:
     assert (found.id, found.rows, found.most_rows) == ("bank_id", 3, 1000)
     assert found.identifiers == {"email": "email"}
     assert found.features == {"balance": "int", "housing": ["no", "yes"], "y": ["no", "yes"]}
-    again = spec.tomllib.loads(found.as_toml("customers", "bank"))
+    again = tomllib.loads(found.as_toml("customers", "bank"))
     assert spec.parse(again).datasets["customers"].features["y"] == ("no", "yes")
 
 
