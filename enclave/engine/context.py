@@ -67,7 +67,7 @@ Ask = Callable[[Call], memoryview]
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Run:
-    """One request. `requested` narrows, by dataset, the columns that code may see; rules read what they name anyway."""
+    """One request. `requested` lists, by dataset, the columns that code may see; rules read what they name."""
 
     agreement: Agreement
     tables: Mapping[str, Table]

@@ -105,7 +105,7 @@ def _segments(run: Run, rule: GroupedAggregates) -> Numbers:
 def _may_see(run: Run, side: str, column: str) -> bool:
     dataset = run.table(side).dataset
     hidden = column == dataset.entity or dataset.column(column).identifier is not None
-    return not hidden and (side not in run.requested or column in run.requested[side])
+    return not hidden and column in run.requested.get(side, ())
 
 
 def _linked(run: Run, rule: GroupedAggregates, name: str) -> Column:

@@ -38,7 +38,7 @@ def linked(run: Run, rule: Metrics | AudienceToOwner) -> Known:
     table, source = run.table(rule.candidates), run.table(rule.outcome.dataset)
     if not source.has(rule.outcome.column):
         raise reasons.withheld("bad-rule")
-    names = views.features(table.dataset, run.requested.get(rule.candidates))
+    names = views.features(table.dataset, run.requested.get(rule.candidates, ()))
     mine, theirs = (pairs.left, pairs.right) if rule.candidates == terms.left else (pairs.right, pairs.left)
     column = source.column(rule.outcome.column)
     known = column.validity.astype(bool)[theirs]

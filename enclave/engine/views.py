@@ -42,14 +42,14 @@ class View:
     group: Rows
 
 
-def features(dataset: Dataset, requested: Sequence[str] | None) -> tuple[str, ...]:
-    """Columns of a dataset that code may see: no identifier, no entity id, and only what the request names, if any.
+def features(dataset: Dataset, requested: Sequence[str]) -> tuple[str, ...]:
+    """Columns of a dataset that code may see: what the request names, but no identifier and no entity id.
 
     Raises:
         NotReleased: reason `no-columns`.
     """
     allowed = [c.name for c in dataset.columns if c.identifier is None and c.name != dataset.entity]
-    names = tuple(name for name in allowed if requested is None or name in requested)
+    names = tuple(name for name in allowed if name in requested)
     if not names:
         raise reasons.withheld("no-columns")
     return names

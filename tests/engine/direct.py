@@ -141,6 +141,11 @@ def agreement(
     return consistency.check(document)
 
 
+def every_column(terms: ag.Agreement) -> dict[str, tuple[str, ...]]:
+    """A request's columns: all that any code may see, and the others, which it may not."""
+    return {d.name: tuple(c.name for c in d.columns) for d in terms.datasets}
+
+
 @dataclasses.dataclass
 class Direct:
     """An engine with its tables loaded; `job` is called for every job that it asks for, `calls` keeps what it saw."""
@@ -149,7 +154,7 @@ class Direct:
     tables: Mapping[str, bytes]
     job: Job | None = None
     queries: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    requested: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    requested: Mapping[str, tuple[str, ...]] | None = None
     run_key: bytes = RUN_KEY
     seed: int | None = None
     calls: list[context.Call] = dataclasses.field(default_factory=list)
@@ -161,7 +166,7 @@ class Direct:
             agreement=self.agreement,
             tables=loaded,
             queries=self.queries,
-            requested=self.requested,
+            requested=every_column(self.agreement) if self.requested is None else self.requested,
             run_key=self.run_key,
             connection=connection,
             ask=self._ask,

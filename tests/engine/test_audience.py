@@ -65,6 +65,10 @@ def test_the_request_narrows_what_the_job_sees() -> None:
     assert [c.name for c in engine.calls[0].views[0].columns] == ["age", "outcome"]
 
 
+def test_a_dataset_that_the_request_does_not_name_shows_nothing() -> None:
+    assert answer(requested={"customers": ("kind",)}) == Withheld("audience", "no-columns")
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [({"least_seed": 21}, "seed-too-small"), ({"floor": 7}, "below-floor"), ({"percent": 4}, "below-floor")],

@@ -53,7 +53,7 @@ class Gate:
             "op": "run",
             "agreement": schema.encode(terms),
             "rules": ["overlap"],
-            "columns": {},
+            "columns": direct.every_column(terms),
             "query": {},
             "run_key": "00" * 32,
             **changed,
