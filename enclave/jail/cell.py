@@ -99,10 +99,9 @@ def _wait(pid: int, work: Work, how: Confinement, control: socket.socket | None)
             if control is not None:
                 events.register(control, select.EPOLLRDHUP)
             reason = _watch(pid, events, pidfd, work, how)
-        if reason != "ended":
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    finally:  # no jail outlives its watch, whatever ended that
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         _, status, usage = os.wait4(pid, 0)
-    finally:
         os.close(pidfd)
     if reason == "gate-gone":
         raise GateGoneError

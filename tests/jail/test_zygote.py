@@ -38,7 +38,8 @@ def test_a_job_sees_the_question_and_the_same_seed_each_time(jailer: Zygote) -> 
     source = (
         "import random, numpy\n"
         "def run(tables, ask):\n"
-        "    assert (ask.kind, ask.table, ask.size, ask.label, ask.positive, ask.seed) == ('rows', 't', 2, 'n', '1', 7)\n"
+        "    assert (ask.kind, ask.table, ask.size, ask.label) == ('rows', 't', 2, 'n')\n"
+        "    assert (ask.positive, ask.seed) == ('1', 7)\n"
         "    return random.sample(range(10), 1) + [numpy.random.randint(10, 20)]\n"
     )
     columns = [flat.int_column("n", np.arange(20))]

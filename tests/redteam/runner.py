@@ -52,7 +52,7 @@ class Zygote:
         self.control = control
         self.layers = frames.receive(control, timeout=120)[0]["layers"]
 
-    def run(self, archive: bytes, ask: str, *, wall: int = 10, sealed: bool = True) -> tuple[dict[str, Any], bytes]:
+    def run(self, archive: bytes, ask: str, *, wall: int = 60) -> tuple[dict[str, Any], bytes]:
         """The answer as it came over the socket, and the output's bytes."""
         table = flat.to_memfd("t", [flat.int_column("n", np.arange(ROWS))])
         size = output.size_of(2 if ask == "rows" else ROWS)
@@ -61,7 +61,7 @@ class Zygote:
         spec = {"tables": ["t"], "ask": question, "seed": 1}
         limits = _LIMITS | {"wall_seconds": wall}
         frames.send(self.control, {"op": "run", "kind": "job", "limits": limits, "spec": spec}, fds)
-        answer, _ = frames.receive(self.control, timeout=60)
+        answer, _ = frames.receive(self.control, timeout=120)
         written = bytes(memory.map_readonly(fds[1]))
         frames.close_all(fds)
         return answer, written
@@ -129,7 +129,7 @@ def expect(condition: object, words: str) -> None:
 
 def stopped(case: Case | Contract, zygote_: Zygote, world: World) -> bytes:
     """Run a bundle under every layer: a closed outcome, nothing on any channel. Returns the output's bytes."""
-    answer, written = zygote_.run(archive_of(case.name, world), case.ask, wall=1 if case.name == "never_waking" else 10)
+    answer, written = zygote_.run(archive_of(case.name, world), case.ask, wall=1 if case.name == "never_waking" else 60)
     expect(set(answer) == {"outcome"} and answer["outcome"] in OUTCOMES, f"the answer is not closed: {answer}")
     expect(answer["outcome"] in case.ends, f"ended in {answer['outcome']}, not {sorted(case.ends)}")
     expect(not (seen := world.seen()), f"came out by {sorted(seen)}")
@@ -168,7 +168,7 @@ def succeeds_bare(case: Contract, world: World) -> None:
     """Show what a parent would learn that does not keep the contract."""
     if case.name == "never_waking":
         with forked_zygote(world, ()) as other:
-            expect(other.run(archive_of(case.name, world), "rows", wall=10)[0] == {"outcome": "ok"}, "did not return")
+            expect(other.run(archive_of(case.name, world), "rows")[0] == {"outcome": "ok"}, "did not return")
     elif case.name == "larger_output":
         expect(CANARY in _unsealed(world), "the output did not grow")
     else:
