@@ -25,10 +25,10 @@ _CLOSED: Mapping[str, tuple[tuple[object, ...], str]] = {
     "Privileged": ((False,), "unprivileged"),
     "CapAdd": ((None, []), "no-capabilities"),
     "CapDrop": ((["ALL"],), "no-capabilities"),
-    "PidMode": (("",), "own-namespaces"),
-    "IpcMode": (("private", "none"), "own-namespaces"),
-    "UTSMode": (("",), "own-namespaces"),
-    "UsernsMode": (("",), "own-namespaces"),
+    "PidMode": (("",), "no-host-namespaces"),
+    "IpcMode": (("private", "none"), "no-host-namespaces"),
+    "UTSMode": (("",), "no-host-namespaces"),
+    "UsernsMode": (("",), "no-host-namespaces"),
     "Devices": ((None, []), "no-devices"),
     "DeviceRequests": ((None, []), "no-devices"),
     "DeviceCgroupRules": ((None, []), "no-devices"),
@@ -40,7 +40,6 @@ _CLOSED: Mapping[str, tuple[tuple[object, ...], str]] = {
     "PublishAllPorts": ((False,), "no-network"),
     "PortBindings": ((None, {}), "no-network"),
     "OomKillDisable": ((None, False), "memory-limit"),
-    "AutoRemove": ((True, False), "single-use"),
 }
 _SETTINGS_OF_THE_ENGINE = frozenset(
     {"Labels", "Image", "Hostname", "AttachStdout", "AttachStderr", "NetworkDisabled", "StopSignal", "StopTimeout"}
@@ -60,13 +59,14 @@ def check(found: Mapping[str, Any], spec: LaunchSpec, run: Path) -> dict[str, An
         _refuse("the container was started before it was measured")
     check_settings(found.get("Config"), spec, what="container", harmless=_SETTINGS_OF_THE_ENGINE)
     layers = {layer for name, (closed, layer) in _CLOSED.items() if _is_closed(name, host.get(name), closed)}
-    layers |= {"no-new-privileges", "seccomp"}
     profile = _security_options(host.get("SecurityOpt"))
+    # What an engine does by default is its own affair, and may be nothing.
+    layers |= {"no-new-privileges"} if profile is None else {"no-new-privileges", "seccomp"}
     _check_files(found, host, run)
     if _mapping(host, "LogConfig").get("Type") != "none" or _mapping(host, "RestartPolicy").get("Name") not in _RESTART:
         _refuse("the container's output must go nowhere, and it must not be restarted")
     return {
-        "layers": sorted(layers | {"no-log", "own-files-only"}),
+        "layers": sorted(layers | {"no-log", "no-restart", "own-files-only"}),
         "limits": _limits(host),
         "runtime": str(host.get("Runtime")),
         "seccomp": profile,
@@ -79,8 +79,8 @@ def _is_closed(name: str, value: object, closed: tuple[object, ...]) -> bool:
     return True
 
 
-def _security_options(options: object) -> str:
-    """The digest of the seccomp profile, or `default`; nothing may be unconfined."""
+def _security_options(options: object) -> str | None:
+    """The digest of the seccomp profile, or None for the engine's default; nothing may be unconfined."""
     found = [str(option) for option in options] if isinstance(options, list) else []
     if not {"no-new-privileges", "no-new-privileges:true"} & set(found):
         _refuse("the container lacks no-new-privileges")
@@ -88,7 +88,7 @@ def _security_options(options: object) -> str:
     rest = [option for option in found if not option.startswith(("seccomp={", "no-new-privileges"))]
     if rest or "no-new-privileges:false" in found or len(profiles) > 1:
         _refuse(f"the container has a security option that is not known to keep it closed: {rest or found}")
-    return f"sha256:{hashlib.sha256(profiles[0].encode()).hexdigest()}" if profiles else "default"
+    return f"sha256:{hashlib.sha256(profiles[0].encode()).hexdigest()}" if profiles else None
 
 
 def _check_files(found: Mapping[str, Any], host: Mapping[str, Any], run: Path) -> None:
