@@ -47,6 +47,7 @@ class Home:
         self._passphrase: str | None = None
         self._signing: SigningKey | None = None
         self._sealing: SealingKey | None = None
+        self._chains: dict[str, tuple[tuple[bytes, ...], PinnedAgreement]] = {}
 
     @classmethod
     def open(cls, root: Path | None = None) -> Home:
@@ -161,8 +162,7 @@ class Home:
 
     def versions(self, agreement_id: str) -> list[Envelope]:
         """Every version of one agreement, from the first on: what a gate is given to check the chain."""
-        paths = sorted(self._folder(f"agreements/{agreement_id}").glob("*.json"))
-        return [envelopes.parse(files.read(path, most=envelopes.MOST_BYTES)) for path in paths]
+        return [envelopes.parse(data) for data in self._chain(agreement_id)]
 
     def save_object(self, manifest: Envelope, object_key: bytes, *, ciphertext: Path | None = None) -> KeptObject:
         """Keep a sealed object's manifest and key; `ciphertext` is where the sealed file lies."""
@@ -192,12 +192,23 @@ class Home:
         return self._folder(f"runs/{run}")
 
     def _pinned(self, agreement_id: str) -> PinnedAgreement | None:
-        """The chain as kept, verified again from version 1 on: a file that was swapped is not believed."""
-        last, own = None, None
-        for envelope in self.versions(agreement_id):
-            own = own or self.public_keys().signing
-            last = pinning.verify(envelope, own_key=own, previous=last)
+        """The chain as kept, verified from version 1 on: a file that was swapped is not believed.
+
+        What was verified once in this object is not verified again while its bytes are the same.
+        """
+        chain = self._chain(agreement_id)
+        if agreement_id in self._chains and self._chains[agreement_id][0] == chain:
+            return self._chains[agreement_id][1]
+        last = None
+        for data in chain:
+            last = pinning.verify(envelopes.parse(data), own_key=self.public_keys().signing, previous=last)
+        if last is not None:
+            self._chains[agreement_id] = (chain, last)
         return last
+
+    def _chain(self, agreement_id: str) -> tuple[bytes, ...]:
+        paths = sorted(self._folder(f"agreements/{agreement_id}").glob("*.json"))
+        return tuple(files.read(path, most=envelopes.MOST_BYTES) for path in paths)
 
     def _folder(self, name: str) -> Path:
         return files.private_folder(self.root / name)
