@@ -1,6 +1,6 @@
 """Asks the platform for evidence over 64 bytes, through the kernel's configfs-tsm interface.
 
-Runs in: the gate (TCB).   Believes: nothing that it reads; the relying parties check it.   Spec: §6.2.
+Runs in: the gate (TCB).   Believes: nothing that it reads; the relying parties check it.   Spec: §9.1.
 
 On hardware the kernel serves the folder (Documentation/ABI/testing/configfs-tsm-report); on the simulated platform a
 process outside does. This code cannot tell which.

@@ -1,6 +1,6 @@
 """Reads a container image as `docker save` writes it, in one pass, into the entries of its final file system.
 
-Runs in: parties, and the simulated processor.   Believes: nothing.   Spec: §6.
+Runs in: parties, and the simulated processor.   Believes: nothing.   Spec: §6.4.
 
 Layers are tar files inside a tar file (Docker image specification v1.2; OCI image layer, "Changesets"). The list of
 layers comes last, so every layer is read where it stands and they are put together at the end. Digests tie layers and

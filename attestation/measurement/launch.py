@@ -1,6 +1,6 @@
 """What exactly is started in an image: program, arguments and the complete environment.
 
-Runs in: parties, and the simulated processor.   Believes: nothing.   Spec: §6.
+Runs in: parties, and the simulated processor.   Believes: nothing.   Spec: §6.4.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The measurement of an image: one number over its whole tree and over what is started in it.
 
-Runs in: parties, and the simulated processor.   Believes: nothing.   Spec: §6.
+Runs in: parties, and the simulated processor.   Believes: nothing.   Spec: §6.4.
 
 A process image is a folder; a container image is what `docker save` writes. The number says what was measured, and
 never more: `covers` and `leaves_out` are for the person who is about to approve it.

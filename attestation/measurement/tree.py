@@ -1,6 +1,6 @@
 """A folder as a Merkle tree over its entries: one digest covers every path, type, mode and byte (RFC 6962 §2.1).
 
-Runs in: parties, and the simulated processor.   Believes: the file system.   Spec: §6.
+Runs in: parties, and the simulated processor.   Believes: the file system.   Spec: §6.4.
 
 Times and, in a folder, owners are left out: nothing in an image may depend on them, and the byte code that the image
 builder makes does not.

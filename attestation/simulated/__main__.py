@@ -1,6 +1,6 @@
 """Command line of the simulated processor.
 
-Runs in: the operator's machine, outside the enclave.   Believes: its arguments.   Spec: §6.3.
+Runs in: the operator's machine, outside the enclave.   Believes: its arguments.   Spec: §6.6.
 """
 
 from __future__ import annotations

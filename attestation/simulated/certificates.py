@@ -1,6 +1,6 @@
 """The simulated processor's certificates, in the shape of AMD's, under names that are not AMD's.
 
-Runs in: the operator's machine, outside the enclave.   Believes: its own keys.   Spec: §6.3 (AMD KDS 57230 §3).
+Runs in: the operator's machine, outside the enclave.   Believes: its own keys.   Spec: §6.6 (AMD KDS 57230 §3).
 """
 
 from __future__ import annotations

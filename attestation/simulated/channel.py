@@ -1,6 +1,6 @@
 """Requests to the simulated processor over a Unix socket: 4-byte big-endian length, then a JSON object.
 
-Runs in: the operator's machine, outside the enclave.   Believes: whoever can open the socket.   Spec: §6.3.
+Runs in: the operator's machine, outside the enclave.   Believes: whoever can open the socket.   Spec: §6.6.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Asks a container engine what it is about to run, over its own API socket and not through the launcher.
 
-Runs in: the operator's machine, outside the enclave.   Believes: the engine.   Spec: §6.3 (Docker Engine API).
+Runs in: the operator's machine, outside the enclave.   Believes: the engine.   Spec: §6.6 (Docker Engine API).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Starts or watches over one guest each: measures what really runs, and answers its requests for reports.
 
-Runs in: the operator's machine, outside the enclave.   Believes: the kernel and the container engine.   Spec: §6.3.
+Runs in: the operator's machine, outside the enclave.   Believes: the kernel and the container engine.   Spec: §6.6.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Whether a container is as sealed as it must be: every setting that could open it, compared with the closed value.
 
-Runs in: the operator's machine, outside the enclave.   Believes: the engine.   Spec: §6.3 (Docker Engine API).
+Runs in: the operator's machine, outside the enclave.   Believes: the engine.   Spec: §6.6 (Docker Engine API).
 
 A layer is named in the launch configuration only if its settings were seen here.
 """

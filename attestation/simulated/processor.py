@@ -1,6 +1,6 @@
 """The simulated processor itself: keys made for one installation, kept in its folder, and reports signed with them.
 
-Runs in: the operator's machine, outside the enclave.   Believes: the launcher beside it.   Spec: §6.3.
+Runs in: the operator's machine, outside the enclave.   Believes: the launcher beside it.   Spec: §6.6.
 
 Whoever can read the folder can forge every report. That is what `simulated` means.
 """

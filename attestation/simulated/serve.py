@@ -1,6 +1,6 @@
 """The simulated processor as a service: launches guests when the host asks, and answers their requests for reports.
 
-Runs in: the operator's machine, outside the enclave.   Believes: whoever can open its socket.   Spec: §6.3.
+Runs in: the operator's machine, outside the enclave.   Believes: whoever can open its socket.   Spec: §6.6.
 
 One thread: a guest dies with the thread that started it (prctl PR_SET_PDEATHSIG), so that it must outlive the guest.
 """

@@ -1,7 +1,7 @@
 """Serves one guest's folder of reports as Linux serves configfs-tsm, so that guests need no other code on hardware.
 
 Runs in: the operator's machine, outside the enclave.   Believes: nothing in that folder, which belongs to the guest.
-Spec: §6.3 (Linux: Documentation/ABI/testing/configfs-tsm-report).
+Spec: §6.6 (Linux: Documentation/ABI/testing/configfs-tsm-report).
 
 A guest makes a folder, finds `generation` and `inblob` in it, writes 64 bytes, and sees `generation` go up when
 `outblob`, `auxblob` and `provider` are there.

@@ -1,6 +1,6 @@
 """What everything made by the simulated processor says about itself.
 
-Runs in: the operator's machine, outside the enclave.   Spec: §6.3.
+Runs in: the operator's machine, outside the enclave.   Spec: §6.6.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Command line of the image builder.
 
-Runs in: operator's and owners' machines, before any run.   Believes: its arguments.   Spec: §6.
+Runs in: operator's and owners' machines, before any run.   Believes: its arguments.   Spec: §6.4.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Puts an image together: sources, two sets of packages, an interpreter, and what exactly is to be started.
 
-Runs in: operator's and owners' machines, before any run.   Believes: the checkout it is in.   Spec: §6.
+Runs in: operator's and owners' machines, before any run.   Believes: the checkout it is in.   Spec: §6.4.
 
 Two builds from the same sources, lock files and interpreter are equal byte for byte, wherever they are made. Parts that
 have not changed since the last build stay; `launch.json` is written last, so a build cut short cannot be launched.

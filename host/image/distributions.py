@@ -1,6 +1,6 @@
 """Copies locked packages out of the running environment, file by file as their own records vouch for them.
 
-Runs in: operator's and owners' machines, before any run.   Believes: requirements/*.txt.   Spec: §6.
+Runs in: operator's and owners' machines, before any run.   Believes: requirements/*.txt.   Spec: §6.4.
 """
 
 from __future__ import annotations

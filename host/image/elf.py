@@ -1,6 +1,6 @@
 """Makes a program or library find libpython beside itself, by rewriting two kinds of strings in place.
 
-Runs in: operator's and owners' machines, before any run.   Believes: the machine's linker.   Spec: §6.
+Runs in: operator's and owners' machines, before any run.   Believes: the machine's linker.   Spec: §6.4.
 
 An interpreter carries the folder it was installed in (DT_RUNPATH). A copy would go on loading libpython from there,
 past the measurement, wherever that folder exists. Format: ELF-64 little-endian, System V gABI chapter 5.

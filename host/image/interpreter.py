@@ -1,6 +1,6 @@
 """Copies the running interpreter so that it works from any folder and loads nothing of its own from anywhere else.
 
-Runs in: operator's and owners' machines, before any run.   Believes: the interpreter that runs it.   Spec: §6.
+Runs in: operator's and owners' machines, before any run.   Believes: the interpreter that runs it.   Spec: §6.4.
 
 Machine-wide libraries that do not belong to Python (libc, libssl) stay the machine's; a process image cannot hold them.
 """

@@ -1,6 +1,6 @@
 """Compiles sources to byte code that depends on nothing but them: a program of its own, run without site packages.
 
-Runs in: operator's and owners' machines, before any run.   Believes: its caller.   Spec: §6.
+Runs in: operator's and owners' machines, before any run.   Believes: its caller.   Spec: §6.4.
 
 Called as `PYTHONHASHSEED=0 python3 -s -S -B precompile.py FOLDER < names`. The code remembers each file by its name
 relative to the image, and never looks at times: unchecked-hash files are what a read-only, measured image needs.
