@@ -133,6 +133,8 @@ def _check(settings: Settings) -> None:
         raise BadSettings("launcher must be 'process' or 'docker'")
     if settings.launcher == "docker" and settings.image and not _IMAGE_ID.fullmatch(settings.image):
         raise BadSettings("image must be an image id (sha256:...), because a tag can be moved to other bytes")
+    if not settings.docker_engine.startswith("unix:///"):
+        raise BadSettings("docker_engine must be a Unix socket (unix:///...), which the processor can reach too")
     if not 0 <= settings.listen_port < 1 << 16:
         raise BadSettings("listen_port must be in 0..65535")
     for field in dataclasses.fields(settings):

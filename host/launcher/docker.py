@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sealroom.host import frames
 from sealroom.host.launcher import hardening
 from sealroom.host.launcher.base import LaunchError
 from sealroom.host.launcher.hardening import Share
@@ -161,6 +162,8 @@ def _client(engine: str) -> docker.DockerClient:
     import docker.errors  # noqa: PLC0415
 
     try:
+        # Asked first, because the package forgets to close a socket on which nobody answers.
+        frames.connect(Path(engine.removeprefix("unix://")), seconds=5).close()
         return docker.DockerClient(base_url=engine, timeout=60, version="auto")
     except (docker.errors.DockerException, OSError) as error:
         raise LaunchError("the container engine does not answer") from error
