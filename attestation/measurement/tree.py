@@ -80,7 +80,7 @@ def folder(path: Path, *, cache: DigestCache | None = None) -> list[Entry]:
     with ThreadPoolExecutor(_THREADS) as pool:
         found: list[Entry | Future[Entry]] = []
         top = os.path.realpath(path)
-        for name, entry in _walk(top, ""):
+        for name, entry in _walk(top):
             if len(found) == MOST_ENTRIES:
                 raise Malformed("tree-size", f"an image has at most {MOST_ENTRIES} entries")
             # Hashing a large block releases the interpreter, so that two files are read at once.
@@ -93,15 +93,18 @@ def folder(path: Path, *, cache: DigestCache | None = None) -> list[Entry]:
         return [entry.result() if isinstance(entry, Future) else entry for entry in found]
 
 
-def _walk(place: str, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    with os.scandir(place) as listing:
-        for entry in listing:
-            name = prefix + entry.name
-            if not _is_text(name):
-                raise Malformed("tree-name", f"a name in the image is not UTF-8: {name!a}")
-            yield name, entry
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(entry.path, name + "/")
+def _walk(top: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    waiting = [(top, "")]
+    while waiting:
+        place, prefix = waiting.pop()
+        with os.scandir(place) as listing:
+            for entry in listing:
+                name = prefix + entry.name
+                if not _is_text(name):
+                    raise Malformed("tree-name", f"a name in the image is not UTF-8: {name!a}")
+                yield name, entry
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((entry.path, name + "/"))
 
 
 def _is_text(name: str) -> bool:

@@ -27,7 +27,7 @@ from sealroom.attestation.simulated.words import WARNING
 from sealroom.protocol.errors import Refused, SealroomError, UsageError
 
 MOST_CONNECTIONS, MOST_GUESTS = 32, 256
-_TICK, _IDLE = 0.004, 0.2
+_TICK, _IDLE = 0.002, 0.2
 
 
 class Service:

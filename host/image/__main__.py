@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of the image")
     parser.add_argument("--tsm", choices=["simulated", "hardware"], required=True, help="where evidence comes from")
     parser.add_argument("--kind", choices=["process", "container"], default="process", help="default: process")
-    parser.add_argument("--python", default="/usr/local/bin/python3", help="interpreter inside the container's base image")
+    parser.add_argument("--python", default="/usr/local/bin/python3", help="interpreter inside the container")
     chosen = parser.parse_args(arguments)
     try:
         recipe = Recipe(kind=chosen.kind, platform=chosen.tsm, python=chosen.python)

@@ -79,7 +79,8 @@ def launch_document(recipe: Recipe) -> bytes:
         "format": "sealroom/launch/v1",
         "kind": recipe.kind,
         "argv": [python, "-I", "-S", "-B", "{image}/app/boot.py", "gate"],
-        "env": {"LC_ALL": "C.UTF-8", "SEALROOM_TSM": reports, "TZ": "UTC"} | ({} if process else {"PATH": CONTAINER_PATH}),
+        "env": {"LC_ALL": "C.UTF-8", "SEALROOM_TSM": reports, "TZ": "UTC"}
+        | ({} if process else {"PATH": CONTAINER_PATH}),
         "layers": list(LAYERS),
         "user": None if process else CONTAINER_USER,
         "working_dir": None if process else CONTAINER_FOLDER,
