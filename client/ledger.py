@@ -21,7 +21,7 @@ from typing import Final, Self
 from sealroom.client import entries, words
 from sealroom.client.entries import Amount, Draft, Entry
 from sealroom.client.errors import BudgetSpent
-from sealroom.protocol.errors import NotAcceptable, NotGenuine, UsageError
+from sealroom.protocol.errors import Malformed, NotAcceptable, NotGenuine, UsageError
 from sealroom.protocol.statements import LedgerHead
 
 _BUSY_MS: Final = 10_000
@@ -104,8 +104,8 @@ class Ledger:
         expected = entries.start(self.party)
         rows = self._db.execute("SELECT sequence, previous, digest, once, body FROM entries ORDER BY sequence")
         for number, (sequence, previous, digest, once, body) in enumerate(rows, start=1):
-            entry = entries.read(sequence, previous, body)
-            if (sequence, previous, digest, once) != (number, expected, entry.digest, entry.draft.once):
+            in_place = (sequence, previous) == (number, expected)
+            if not in_place or not _is_itself(sequence, previous, body, (digest, once)):
                 raise NotGenuine("ledger-broken", f"entry {sequence} of the ledger does not follow from the one before",
                                  hint="restore the newest copy; do not run a broker on this one")  # fmt: skip
             expected = digest
@@ -208,6 +208,15 @@ class Ledger:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+
+def _is_itself(sequence: int, previous: str, body: bytes, said: tuple[str, str]) -> bool:
+    """Whether an entry's digest and matter are those that stand beside it."""
+    try:
+        entry = entries.read(sequence, previous, body)
+    except Malformed:
+        return False
+    return (entry.digest, entry.draft.once) == said
 
 
 def _take_lock(path: Path) -> int:
