@@ -18,7 +18,7 @@ from sealroom.protocol.errors import UsageError
 def agreement(home: Home, choice: str | None) -> PinnedAgreement:
     """The pinned agreement; a file that everybody signed is pinned on the way.
 
-    With neither choice nor pinned agreement, the gateway is asked for one that this party signed.
+    What is not in the home is looked for at the gateway, among what this party signed.
 
     Raises:
         UsageError: nothing, or more than one, matches.
@@ -30,7 +30,8 @@ def agreement(home: Home, choice: str | None) -> PinnedAgreement:
         if envelope is None:
             raise UsageError(f"{choice} is a draft", hint=f"sign it: `sealroom agreement sign {choice}`")
         return agreeing.pin(home, envelope)
-    if home.config.gateway is not None and not home.agreements():
+    known = [pinned for pinned in home.agreements() if pinned.id.startswith(choice or "")]
+    if home.config.gateway is not None and not known:
         fetch(home, Gateway(home))
     return home.agreement(choice)
 

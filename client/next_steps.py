@@ -54,7 +54,11 @@ def steps(home: Home) -> list[Step]:
     else:
         try:
             choosing.fetch(home, gateway)
-        except (Unreachable, NotAuthorized, Refused) as error:
+        except NotAuthorized:
+            words = "the gateway does not know your key; its operator registers the agreement that all have signed"
+            found.append(Step(words, "sealroom doctor" if home.config.role == "operator" else None))
+            gateway = None
+        except (Unreachable, Refused) as error:
             found.append(Step(error.message, "sealroom doctor"))
             gateway = None
     pinned, unfinished = home.agreements(), agreeing.signed_and_waiting(home)

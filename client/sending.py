@@ -23,6 +23,9 @@ def send(ui: Ui, home: Home, pinned: PinnedAgreement, names: Sequence[str] = ())
     """
     gateway = choosing.require_gateway(home)
     objects = submitting.ready(home, pinned.id, names)
-    with ui.progress("sending", submitting.size_of(home, objects)) as progress:
-        done = submitting.everything(home, gateway, pinned, names, progress)
+    if objects:
+        with ui.progress("sending", submitting.size_of(home, objects)) as progress:
+            done = submitting.everything(home, gateway, pinned, names, progress)
+    else:
+        done = submitting.everything(home, gateway, pinned)
     return {key: list(value) for key, value in dataclasses.asdict(done).items()}

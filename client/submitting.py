@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sealroom.client import outbox
-from sealroom.client.errors import Unreachable, Waiting
+from sealroom.client.errors import NotAuthorized, Unreachable, Waiting
 from sealroom.client.gateway import Gateway
 from sealroom.client.home import Home
 from sealroom.client.objects import KeptObject
@@ -36,14 +36,29 @@ def agreement(home: Home, gateway: Gateway, pinned: PinnedAgreement) -> tuple[st
     Raises:
         Waiting: the first version is missing there, and only the operator may register it.
     """
-    there = {entry.version for entry in gateway.agreements()}
+    there = _registered(home, gateway, pinned)
     lacking = [envelope for envelope in home.versions(pinned.id) if envelope.digest not in there]
     for envelope in lacking:
         if envelope.digest == pinned.id and home.config.party != pinned.agreement.operator:
-            hint = f"send {pinned.agreement.operator} the signed file; its command is `sealroom submit`"
-            raise Waiting(f"{pinned.agreement.operator} has not registered the agreement at its gateway yet", hint=hint)
+            raise _not_registered(pinned)
         gateway.put_agreement(envelope)
     return tuple(envelope.digest for envelope in lacking)
+
+
+def _registered(home: Home, gateway: Gateway, pinned: PinnedAgreement) -> set[str]:
+    """Versions that the gateway holds; a gateway that knows no agreement of this party's key does not let it in."""
+    try:
+        return {entry.version for entry in gateway.agreements()}
+    except NotAuthorized as error:
+        if home.config.party == pinned.agreement.operator:
+            raise
+        raise _not_registered(pinned) from error
+
+
+def _not_registered(pinned: PinnedAgreement) -> Waiting:
+    operator = pinned.agreement.operator
+    hint = f"send {operator} the file that all have signed; its command is `sealroom submit --agreement FILE`"
+    return Waiting(f"{operator} has not registered the agreement at its gateway yet", hint=hint)
 
 
 def statements(home: Home, gateway: Gateway, agreement_id: str) -> tuple[str, ...]:

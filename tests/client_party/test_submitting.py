@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from sealroom.client import approving, choosing, next_steps, outbox, sealing, submitting
-from sealroom.client.errors import Unreachable, Waiting
+from sealroom.client import approving, choosing, config, next_steps, outbox, sealing, submitting
+from sealroom.client.errors import NotAuthorized, Unreachable, Waiting
 from sealroom.client.gateway import AgreementEntry, Gateway, ObjectEntry, ObjectState, RunEntry
 from sealroom.client.home import Home
 from sealroom.protocol import envelope as envelopes
@@ -34,12 +34,15 @@ class MemoryGateway:
         self.calls: list[str] = []
         self.break_after = 10**9
         self.lose = False
+        self.strict = False
 
     def put_agreement(self, agreement: Envelope) -> None:
         self.calls.append("agreement")
         self.versions[agreement.digest] = agreement
 
     def agreements(self) -> list[AgreementEntry]:
+        if self.strict and not self.versions:
+            raise NotAuthorized("the key is no member's")
         found = []
         for version, envelope in self.versions.items():
             read = envelopes.unverified(envelope, Agreement)
@@ -106,6 +109,37 @@ def test_the_operator_registers_the_first_version_and_others_wait(agreed: Player
     assert submitting.everything(bank, as_gateway(memory), bank.agreement()).versions == ()
     second = bank.save_agreement(agreed.signed(next_version(bank.agreement())))
     assert submitting.agreement(bank, as_gateway(memory), second) == (second.version,)
+
+
+def test_a_gateway_that_does_not_know_the_key_yet_is_waited_for(
+    agreed: Players, memory: MemoryGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.strict = True
+    bank, operator = agreed.home("bank"), agreed.home("operator")
+    with pytest.raises(Waiting, match="operator has not registered"):
+        submitting.everything(bank, as_gateway(memory), bank.agreement())
+    with pytest.raises(NotAuthorized):
+        submitting.everything(operator, as_gateway(memory), operator.agreement())
+    settings = config.make(party="bank", role="bank", gateway="http://127.0.0.1:9")
+    config.save(bank.root / "config.json", settings, overwrite=True)
+    monkeypatch.setattr(next_steps, "Gateway", lambda home: memory)
+    assert "does not know your key" in next_steps.steps(agreed.home("bank"))[0].what
+
+
+def test_next_begins_where_a_party_begins(players: Players, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = next_steps.steps(players.home("partner"))
+    assert [step.command for step in steps] == [
+        "sealroom init --gateway URL --gateway-certificate FILE",
+        "sealroom agreement sign agreement.signed.json --approve IMAGE",
+    ]
+    settings = config.make(party="bank", role="bank", gateway="http://127.0.0.1:9")
+    config.save(players.root / "bank" / "config.json", settings, overwrite=True)
+
+    def unreachable(home: Home, gateway: Gateway) -> None:
+        raise Unreachable("nobody there")
+
+    monkeypatch.setattr(choosing, "fetch", unreachable)
+    assert next_steps.steps(players.home("bank"))[0] == next_steps.Step("nobody there", "sealroom doctor")
 
 
 def test_everything_goes_once_in_order_and_comes_out_complete(
