@@ -17,7 +17,7 @@ import pytest
 
 from sealroom.enclave.jail import layers
 from sealroom.host.image import __main__ as command
-from sealroom.host.image import elf
+from sealroom.host.image import elf, interpreter
 from sealroom.host.image.build import LAYERS, Recipe, build, launch_document
 from sealroom.host.image.distributions import Locked
 from sealroom.host.image.errors import BuildError
@@ -332,3 +332,28 @@ def test_the_command_reports_what_it_built_and_why_it_could_not(tmp_path, monkey
     monkeypatch.setattr(command, "build", refuse)
     assert command.main(arguments) == 1
     assert capsys.readouterr().err == "sealroom: error: no\n"
+
+
+def test_a_compiler_that_fails_stops_the_build(tmp_path, root, monkeypatch):
+    sources = tiny_sources(tmp_path / "sources", root)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(BuildError, match="could not be compiled"):
+        build(tmp_path / "out", Recipe(kind="container", platform="simulated", sources=sources))
+    assert not (tmp_path / "out" / "launch.json").exists()
+
+
+def test_a_source_that_is_not_valid_python_stays_a_source(tmp_path, root):
+    sources = tiny_sources(tmp_path / "sources", root)
+    (sources / "enclave" / "broken.py").write_text("def (:\n")
+    build(tmp_path / "out", Recipe(kind="container", platform="simulated", sources=sources))
+    enclave = tmp_path / "out" / "app" / "sealroom" / "enclave"
+    assert (enclave / "broken.py").exists()
+    assert not list((enclave / "__pycache__").glob("broken.*"))
+
+
+def test_a_process_with_two_libpythons_cannot_say_which_is_its_own(monkeypatch, tmp_path):
+    maps = tmp_path / "maps"
+    maps.write_text("".join(f"1-2 r-xp 0 0:0 1 /{name}/libpython3.so.1.0\n" for name in ("a", "b")))
+    monkeypatch.setattr("builtins.open", lambda path, **options: maps.open(**options))
+    with pytest.raises(BuildError, match="more than one libpython"):
+        interpreter._libpython()
