@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sealroom.attestation.verdict import EvidenceNotAcceptable
-from sealroom.client import agreeing, cli, errors, files, ui
+from sealroom.client import agreeing, cli, doctor, errors, files, ui
 from sealroom.client.commands import agreement_draft
 from sealroom.protocol.errors import (
     CannotOpen,
@@ -408,3 +409,17 @@ def test_a_doctor_says_when_nobody_answers(sealroom: Run, players: Players) -> N
     code, out, _ = sealroom("doctor", "--home", home)
     assert code == errors.FAILED
     assert "does not answer" in out
+
+
+@pytest.mark.parametrize(("offset", "health"), [(0, "ok"), (-5, "ok"), (300, "bad"), (-300, "bad"), (None, "note")])
+def test_a_doctor_compares_the_clock_with_the_gateways(
+    sealroom: Run, players: Players, monkeypatch: pytest.MonkeyPatch, offset: int | None, health: str
+) -> None:
+    home = players.root / "bank"
+    assert sealroom("init", "--gateway", "http://127.0.0.1:9", "--home", home)[0] == 0
+    date = None if offset is None else int(time.time()) + offset
+    monkeypatch.setattr(doctor, "_ask_date", lambda base, certificate: date)
+    code, out, _ = sealroom("doctor", "--home", home, "--json")
+    found = {f["name"]: f["health"] for f in answer(out)["findings"]}
+    assert (found["gateway"], found["clock"]) == ("ok", health)
+    assert code == (errors.FAILED if health == "bad" else 0)
