@@ -159,7 +159,13 @@ def _compile(root: Path, part: str) -> None:
             listing.writelines(f"{name}\n" for name in names[number::WORKERS])
             listing.seek(0)
             running.append(subprocess.Popen(command, stdin=listing, env=environment))
-    if any(process.wait(COMPILE_SECONDS) for process in running):
+    try:
+        failed = [process for process in running if process.wait(COMPILE_SECONDS)]
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+    if failed:
         raise BuildError(f"the sources of {part} could not be compiled")
 
 
