@@ -37,7 +37,7 @@ def command(ui: Ui, *, watch: bool, once: bool, every: float) -> None:
     with contextlib.suppress(Unreachable):
         choosing.fetch(home, gateway)
     with Ledger.open(home.root, home.config.party) as ledger:
-        broker = Broker(home, gateway, ledger)
+        broker = Broker(home, gateway, ledger, clock=time.time)
         if watch:
             _watch(ui, broker, every)
         else:

@@ -38,9 +38,9 @@ def verify(ui: Ui, file: str, roots: Sequence[str], agreement: str | None, *, re
     bundle = bundles.load(Path(file))
     named = frozenset(_fingerprint(Path(root)) for root in roots) | _pinned(ui, bundle.agreement[0].digest)
     found = receipt.verify(bundle, roots=named, agreement=agreement)
-    ui.show(document(found), "\n".join(receipt.explain(found)))
     if require_final and not found.final:
-        raise Waiting("the receipt holds, but is not final")
+        raise Waiting(f"the receipt holds, but is not final: {receipt.explain(found)[-1]}")
+    ui.show(document(found), "\n".join(receipt.explain(found)))
 
 
 command.add_command(verify)
@@ -63,7 +63,7 @@ def document(found: Verified) -> dict[str, object]:
         "releases": [
             {"rule": item.offer.offer.rule, "recipient": item.offer.offer.recipient, "fate": item.fate,
              "guarantee": item.offer.offer.guarantee, "epsilon": item.offer.offer.cost.epsilon,
-             "bits": item.offer.offer.cost.bits, "said": dict(item.said)}
+             "bits": item.offer.offer.cost.bits, "size": item.offer.offer.size, "said": dict(item.said)}
             for item in found.releases
         ],
         "checks": len(found.accepted.verdict.checks),

@@ -26,14 +26,14 @@ def command(ui: Ui, run: str, agreement: str | None, *, show: bool) -> None:
     gateway = choosing.require_gateway(home)
     found = runs.find(home, gateway, run, agreement=agreement)
     got = collect.collect(home, gateway, found)
+    if got.waiting and not got.opened:
+        raise Waiting(f"owners have not answered yet about {plain.names(got.waiting)}")
     document, lines = _document(got, show=show), list(receipt.explain(got.verified))
     lines += [f"opened {item.rule}: {item.path}" for item in got.opened]
     if show:
         lines += [item.path.read_text("utf-8").rstrip() for item in got.opened]
     lines.append(f"receipt: {got.bundle}")
     ui.show(document, "\n".join(lines))
-    if got.waiting and not got.opened:
-        raise Waiting(f"owners have not answered yet about {plain.names(got.waiting)}")
 
 
 def _document(got: Collected, *, show: bool) -> dict[str, object]:
