@@ -56,7 +56,8 @@ def cost_lines(prepared: Prepared) -> list[str]:
     lines = [f"asks for: {plain.names(prepared.rules)}"]
     for owner, purses in prepared.costs.items():
         lines += [f"may cost {owner}, from {purse}: {words.amount(charge)}" for purse, charge in purses.items()]
-    slot = agreement.slots.opaque if any(b.lane != "query" for b in agreement.bundles) else agreement.slots.query
+    opaque = any("whole" in agreement.rule(name).lanes for name in prepared.rules)
+    slot = agreement.slots.opaque if opaque else agreement.slots.query
     lines.append(f"results show at multiples of {plain.duration(slot)} after the launch" if slot else "no slots")
     return lines
 

@@ -143,9 +143,8 @@ def _tamper(report: Report) -> str:
     if not tamper:
         return ""
     text = (
-        f"<p>One byte of <code>{_t(tamper['file'])}</code> was changed before a second launch. Its measurement became "
-        f"<code>{_t(tamper['measurement'][:24])}…</code>, and {_t(tamper['refused_by'])} refused to give it a key: "
-        f"<code>{_t(tamper['reason'])}</code>.</p>"
+        f"<p>One byte of <code>{_t(tamper['file'])}</code> was changed before another launch. The measurement changed "
+        f"with it, and {_t(tamper['refused_by'])} gave no key: <code>{_t(tamper['reason'])}</code></p>"
     )
     return _card("One changed byte", text)
 

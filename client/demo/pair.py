@@ -6,6 +6,7 @@ Runs in: a party's machine.   Believes: nothing.   Documented in docs/DEMO.md; T
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import tomllib
@@ -17,6 +18,8 @@ from sealroom.protocol.errors import Malformed
 from sealroom.protocol.rules import Segments
 from sealroom.protocol.schema import ColumnName, Label, Many, Name, Prose, Text
 
+OPAQUE_SLOT = 10
+"""Seconds; the production default is five minutes. Results show the run time to this grain."""
 FileName = Annotated[str, Text(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,100}", 101)]
 Kind = Annotated[str, Text(r"[a-z_]{1,20}", 20)]
 
@@ -76,14 +79,14 @@ def load(path: Path) -> Pair:
     return schema.decode(Pair, {"segments": None, "truth": None, **value}, path.name)
 
 
-def agreement_spec(pair: Pair, *, percent: int, floor: int) -> dict[str, Any]:
-    """The collaboration's description for `sealroom agreement new`: types and values are inferred by the owners."""
+def agreement_spec(pair: Pair, folder: Path, *, percent: int, floor: int) -> dict[str, Any]:
+    """The collaboration's description for `sealroom agreement new`; owners fill in the values of their categories."""
     datasets = {
         side.dataset: {
             "owner": side.party,
             "id": side.id,
             "identifiers": dict(side.identifiers),
-            "features": dict.fromkeys(side.features, "category"),
+            "features": {column: _kind(folder / side.file, column) for column in side.features},
         }
         for side in (pair.left, pair.right)
     }
@@ -97,7 +100,23 @@ def agreement_spec(pair: Pair, *, percent: int, floor: int) -> dict[str, Any]:
         "bundles": bundles,
         "outcome": {"dataset": pair.left.dataset, **schema.encode(pair.outcome)},
         "audience": {"percent": percent, "floor": floor, "least_seed": 500},
+        "aggregates": [_segments(pair.segments)] if pair.segments else [],
+        "overlap": {"epsilon": 0.5, "floor": 100, "round_to": 1},
+        "slots": {"query": 0, "opaque": OPAQUE_SLOT},
     }
+
+
+def _segments(segments: Segments) -> dict[str, Any]:
+    return {"name": "segments", "segments": schema.encode(segments), "epsilon": 1, "floor": 20}
+
+
+def _kind(path: Path, column: str) -> str:
+    """`int` or `float` if every cell that is not empty is one, else `category`."""
+    cells = {row[column] for row in rows(path)} - {""}
+    for kind, read in (("int", int), ("float", float)):
+        with contextlib.suppress(ValueError):
+            return kind if [read(cell) for cell in cells] else "category"
+    return "category"
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -22,20 +22,24 @@ STOP_SECONDS = 20.0
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], *, log: Path, name: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: Sequence[str], *, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program until the block ends, then stop it gracefully, and for certain."""
     with log.open("ab") as file:
         process = subprocess.Popen([sys.executable, "-m", *command], stdin=subprocess.DEVNULL, stdout=file, stderr=file)
     try:
         yield process
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        del name
+        stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop a program gracefully, and for certain."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def wait_for(what: str, ready: Path, process: subprocess.Popen[bytes], log: Path) -> None:
