@@ -178,10 +178,13 @@ class Broker:
         return Terms(pinned, standing.read(pinned.agreement, pinned.id, known))
 
     def _confirm_ledger(self, runs: list[RunEntry]) -> None:
-        """Compare the ledger with the heads in this party's own grants and consents, as the gateway shows them."""
+        """Compare the ledger with the heads in this party's own grants and consents, as the gateway shows them.
+
+        A run that this copy of the ledger has closed needs no look: closing came after all of its entries.
+        """
         desk = self._desk
         for entry in runs:
-            if entry.run not in self._confirmed:
+            if entry.run not in self._confirmed and not desk.ledger.sent(_closed(entry.run)):
                 desk.ledger.confirm(_own_heads(desk, entry.run))
                 self._confirmed.add(entry.run)
 

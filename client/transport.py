@@ -7,6 +7,7 @@ Every call is signed afresh (RFC 9421, Ed25519), so that a repeat after a lost a
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import secrets
 import ssl
@@ -54,9 +55,10 @@ class Transport:
         verify: ssl.SSLContext | bool = True,
         transport: httpx2.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """`key` is asked for its key at the first call; `transport` and `sleep` are for tests."""
-        self._base, self._key, self._sleep = base, key, sleep
+        """`key` is asked for its key at the first call; `transport`, `sleep` and `clock` are for tests."""
+        self._base, self._key, self._sleep, self._clock = base, key, sleep, clock
         self._client = httpx2.Client(
             verify=verify, transport=transport, timeout=_TIMEOUT, trust_env=False, follow_redirects=False
         )
@@ -108,8 +110,8 @@ class Transport:
             self._signer = _signer(self._key())
         key_id, signer = self._signer
         signer.sign(
-            request, key_id=key_id, nonce=secrets.token_urlsafe(24), tag=TAG, label="sealroom",
-            covered_component_ids=COMPONENTS, body=body,
+            request, key_id=key_id, created=dt.datetime.fromtimestamp(self._clock(), dt.UTC), label="sealroom",
+            nonce=secrets.token_urlsafe(24), tag=TAG, covered_component_ids=COMPONENTS, body=body,
         )  # fmt: skip
 
 

@@ -26,12 +26,13 @@ from sealroom.protocol import digest
 from sealroom.protocol.errors import CannotOpen, Malformed, UsageError
 from sealroom.protocol.keys import SEAL_OVERHEAD, SealingKey, SealingPublicKey, from_text, to_text
 from sealroom.protocol.statements import Offer
+from sealroom.protocol.terms import MOST_PADDED
 
 SHARE = 32
 TAG = 16
 LOCK_OVERHEAD = SEAL_OVERHEAD + TAG
 """Bytes that the two layers add to a padded text."""
-MOST_TEXT = 64 << 20
+MOST_TEXT = MOST_PADDED
 """Bytes of padded text that a release has at most."""
 _LENGTH = 8
 _NONCE = bytes(12)  # the key is fresh and encrypts once
