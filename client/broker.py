@@ -9,6 +9,7 @@ bytes.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 
@@ -107,7 +108,7 @@ class Broker:
             raise NotAcceptable("second-evidence", "this run was granted to another evidence; there is only one, ever")
         for name in desk.ledger.kept_under(_grants(run)):
             digest = name.removeprefix(_grants(run))
-            if desk.post(name, lambda grant, digest=digest: desk.gateway.put_grant(run, digest, grant)):  # type: ignore[misc]
+            if desk.post(name, functools.partial(desk.gateway.put_grant, run, digest)):
                 yield Event("granted", run, f"object {digest[:12]} to measurement {accepted.verdict.measurement[:12]}")
 
     def _appraise(self, terms: Terms, request: AdmittedRequest, data: bytes) -> Accepted:

@@ -46,12 +46,13 @@ MEASUREMENT = "c1" * 48
 LAUNCH = canonical.encode({"launcher": "process"})
 TEXTS = {"overlap": b'{"count":1230}', "quality": b'{"auc":870}', "audience": b"partner_id\np1\np2\n"}
 PASSPHRASE = "five random words here"
+_KEPT = tempfile.TemporaryDirectory(prefix="sealroom-tests-", ignore_cleanup_errors=True)
 
 
 @functools.cache
 def _templates() -> Path:
     """Homes with keys, made once: stretching passphrases takes time on purpose."""
-    folder = Path(tempfile.mkdtemp(prefix="sealroom-homes-"))
+    folder = Path(_KEPT.name) / "homes"
     for name in NAMES:
         role = {"bank": "bank", "partner": "partner", "operator": "operator"}.get(name, "recipient")
         home = Home.create(folder / name, config.make(party=name, role=role), phrase=PASSPHRASE)
@@ -64,7 +65,7 @@ _KEYS: dict[str, tuple[SigningKey, SealingKey]] = {}
 
 @functools.cache
 def _processor() -> Any:
-    return simulation.processor(Path(tempfile.mkdtemp(prefix="sealroom-cpu-")), now=NOW - 1000)
+    return simulation.processor(Path(_KEPT.name) / "processor", now=NOW - 1000)
 
 
 def _home(name: str, folder: Path) -> Home:
