@@ -1,6 +1,6 @@
 """What a report's 64 free bytes must say: they bind the enclave's keys to one request of one agreement.
 
-Runs in: gate (to ask) and parties (to recompute).   Believes: nothing.   Spec: §6.
+Runs in: gate (to ask) and parties (to recompute).   Believes: nothing.   Spec: §6.2.
 
 A party computes this from what it expects, never from what the evidence or the host claims.
 """

@@ -1,6 +1,6 @@
 """The one table format between processes: flat little-endian columns that a small validator can check.
 
-Runs in: readers, engine, jail.   Believes: nothing; `validate` checks every bound.   Spec: §9.
+Runs in: readers, engine, jail.   Believes: nothing; `validate` checks every bound.   Spec: §9.5.
 """
 
 from sealroom.enclave.flat_columns import (

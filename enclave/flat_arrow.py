@@ -1,6 +1,6 @@
 """Turns flat tables into Arrow and back, sharing number and text buffers instead of copying them.
 
-Runs in: readers, engine.   Believes: tables that `flat.validate` passed; Arrow data made in this process.   Spec: §9.
+Runs in: readers, engine.   Believes: tables that `flat.validate` passed; Arrow data made in this process.   Spec: §9.5.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a flat table is: named columns of little-endian buffers.
 
-Runs in: readers, engine, jail.   Believes: nothing.   Spec: §9.
+Runs in: readers, engine, jail.   Believes: nothing.   Spec: §9.5.
 
     "SRFLAT1" NUL | u32 header length | header JSON | zeros to a multiple of 64 | buffers, each at a multiple of 64
 

@@ -1,6 +1,6 @@
 """Reads flat tables and checks every bound in them.
 
-Runs in: engine, jail.   Believes: nothing.   Spec: §9.
+Runs in: engine, jail.   Believes: nothing.   Spec: §9.5.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Writes flat tables into buffers and frozen memory files.
 
-Runs in: readers, engine.   Believes: the caller's columns; shapes and types are checked.   Spec: §9.
+Runs in: readers, engine.   Believes: the caller's columns; shapes and types are checked.   Spec: §9.5.
 """
 
 from __future__ import annotations

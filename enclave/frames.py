@@ -1,6 +1,6 @@
 """Carries JSON messages and file descriptors between the processes of the enclave.
 
-Runs in: gate, engine, zygote.   Believes: nothing that it receives.   Spec: §9.
+Runs in: gate, engine, zygote.   Believes: nothing that it receives.   Spec: §9.2.
 
 A message is a 4-byte big-endian length and a UTF-8 JSON object; up to 16 descriptors ride on its first byte. A peer
 that breaks this leaves the stream out of step: after any error but EOFError the caller closes the socket.

@@ -1,6 +1,6 @@
 """Keeps plaintext in anonymous memory files whose seals the kernel enforces.
 
-Runs in: gate, engine, jail.   Believes: the kernel.   Spec: §9.
+Runs in: gate, engine, jail.   Believes: the kernel.   Spec: §9.4.
 """
 
 from __future__ import annotations

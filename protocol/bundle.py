@@ -1,6 +1,6 @@
 """Code bundles: one deterministic archive per set of files, and a reader that accepts no other spelling of it.
 
-Runs in: parties, gate, jail.   Believes: nothing.   Spec: §4.
+Runs in: parties, gate, jail.   Believes: nothing.   Spec: §4.5.
 
 A bundle is a USTAR archive of regular files only, sorted by name, with every field but name, size and checksum fixed,
 and two zero blocks at the end. The reader writes the header it expects and compares: links, devices, long names,

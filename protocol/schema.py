@@ -10,6 +10,7 @@ the standard library is used, so that the engine's interpreter can share these t
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import types
 import typing
@@ -189,13 +190,19 @@ def _decode_map(kinds: tuple[Any, ...], value: object, where: str, depth: int) -
 def _decode_object(kind: Any, value: object, where: str, depth: int) -> object:
     if not isinstance(value, dict):
         raise Malformed("wrong-type", f"{where}: expected an object")
-    hints = typing.get_type_hints(kind, include_extras=True)
+    hints = _hints(kind)
     names = [f.name for f in dataclasses.fields(kind)]
     if unknown := sorted(set(value) - set(names)):
         raise Malformed("unknown-field", f"{where}: unknown field {unknown[0]!r}")
     if missing := [n for n in names if n not in value]:
         raise Malformed("missing-field", f"{where}: field {missing[0]!r} is missing")
     return kind(**{n: _decode(hints[n], value[n], f"{where}.{n}", depth + 1) for n in names})
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    """The resolved annotations of a class; resolving them is most of the work of decoding."""
+    return typing.get_type_hints(kind, include_extras=True)
 
 
 def _words(kind: Any) -> str:

@@ -218,25 +218,7 @@ class Stage:
 
     def run(self, *rules: str) -> str:
         """Ask for a run and wait until its receipt is there; its id."""
-        asked = self.bank.type("run", "--rules", ",".join(rules), "--yes")
-        run = str(asked["run"])
-        self.wait(run, "done")
-        return run
-
-    def wait(self, run: str, wanted: str) -> dict[str, Any]:
-        """Wait until a run is in the state `wanted`.
-
-        Raises:
-            DemoFailed: it ended otherwise, or took too long.
-        """
-        end = time.monotonic() + RUN_SECONDS
-        while True:
-            seen = self.bank.type("watch", run, "--once", may_fail=True)
-            if seen.get("state") == wanted:
-                return seen
-            if seen.get("state") in ("refused", "failed", "expired", "stopped") or time.monotonic() > end:
-                raise DemoFailed(f"the run ended as {seen.get('state')}: {seen.get('said', '')}")
-            time.sleep(POLL_SECONDS)
+        return str(self.bank.type("run", "--rules", ",".join(rules), "--wait", "--yes")["run"])
 
     def collect(self, party: Actor, run: str) -> dict[str, str]:
         """Open what a run released to a party: text by rule."""

@@ -1,6 +1,6 @@
 """Rule `audience_to_owner`: ids of the recipient's own unlinked entities that a bundle finds most alike.
 
-Runs in: engine.   Believes: nothing that the job says.   Spec: §7.3.   Class C.
+Runs in: engine.   Believes: nothing that the job says.   Spec: §7.1.   Class C.
 
 CSV with the entity column's name and one id per line, sorted by bytes, so that the order says nothing. The job sees
 `labelled` (features of every linked entity with a known outcome, and that outcome) and `candidates` (features of every

@@ -1,6 +1,6 @@
 """Keyed digests of many texts at once, and the keys for them.
 
-Runs in: engine.   Believes: nothing.   Spec: §6.2.
+Runs in: engine.   Believes: nothing.   Spec: §6.3.
 
 BLAKE2b in keyed mode (RFC 7693): a pseudo-random function, so that equal texts meet and nothing else can be
 learned from it.

@@ -1,6 +1,6 @@
 """Rule `grouped_aggregates`: noisy counts and bounded sums of linked entities over declared cells.
 
-Runs in: engine.   Believes: the agreement; nothing in the query.   Spec: §7.3.   Class F.
+Runs in: engine.   Believes: the agreement; nothing in the query.   Spec: §7.1.   Class F.
 
     {"cells": [{"cell": {"bank.housing": "yes", "segment": "wealthy"}, "count": 812, "sums": {"bank.balance": 99120}},
                {"cell": {"bank.housing": "no", "segment": "wealthy"}, "count": null, "sums": {"bank.balance": null}}],

@@ -1,6 +1,6 @@
 """Spells identifiers one way on both sides, so that equal persons get equal keys: normalisation `identify/v1`.
 
-Runs in: engine.   Believes: nothing.   Spec: §6.2.
+Runs in: engine.   Believes: nothing.   Spec: §6.3.
 
     kind           normal form
     email          NFKC, outer white space off, lower case; one @ with something on both sides, no white space or

@@ -1,6 +1,6 @@
 """What rules with a bundle have in common: linked entities with an outcome, and reading what a job gave.
 
-Runs in: engine.   Believes: nothing that the job says.   Spec: §7.3.
+Runs in: engine.   Believes: nothing that the job says.   Spec: §7.1.
 """
 
 from __future__ import annotations

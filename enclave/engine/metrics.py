@@ -1,6 +1,6 @@
 """Rule `metrics`: how good a bundle's scores are on linked entities whose outcome it was not shown.
 
-Runs in: engine.   Believes: nothing that the job says.   Spec: §7.3.   Class C.
+Runs in: engine.   Believes: nothing that the job says.   Spec: §7.1.   Class C.
 
     {"auc_thousandths": 745, "lift_thousandths": 4000}
 

@@ -1,6 +1,6 @@
 """Rule `overlap_count`: how many entities the two owners share, with noise.
 
-Runs in: engine.   Believes: the agreement.   Spec: §7.3.   Class F.
+Runs in: engine.   Believes: the agreement.   Spec: §7.1.   Class F.
 
     {"count": 7000, "epsilon_millionths": 500000, "interval_95": [6980, 7020]}
 

@@ -1,6 +1,6 @@
 """Reads a query bundle and gives each linked entity a segment: format `sealroom/query/v1`.
 
-Runs in: engine.   Believes: nothing in the query.   Spec: §7.3.
+Runs in: engine.   Believes: nothing in the query.   Spec: §6.5.
 
     {"format": "sealroom/query/v1",
      "segments": [{"label": "wealthy", "when": [["customers.balance", ">=", 1500], ["customers.housing", "=", "yes"]]},

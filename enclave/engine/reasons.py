@@ -1,6 +1,6 @@
 """Every reason for which the engine gives nothing, as a closed list of codes.
 
-Runs in: engine.   Believes: nothing.   Spec: §7.4.
+Runs in: engine.   Believes: nothing.   Spec: §7.6.
 
 A reason is all that leaves the engine about a failure: no message, no value, no name. Refused: the run cannot go on.
 Withheld: one rule gives no release, the others go on. With `released` these are 16 outcomes per rule: four bits, which

@@ -1,6 +1,6 @@
 """Loads one owner's table: the declared columns, one row per entity, no more rows than agreed.
 
-Runs in: engine.   Believes: the gate's schema; nothing in the table.   Spec: §6.1.
+Runs in: engine.   Believes: the gate's schema; nothing in the table.   Spec: §6.3.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Builds what a job may see: features only, in an order that says nothing.
 
-Runs in: engine.   Believes: loaded tables.   Spec: §6.4, §9.4.
+Runs in: engine.   Believes: loaded tables.   Spec: §6.5, §9.4.
 
 A view holds no identifier and no entity id. Its rows stand in the order of a public hash of what they hold, so that
 the order follows from the content alone: not from the owner's file, not from ids, not from any key, and the same inputs

@@ -23,7 +23,6 @@ from sealroom.enclave.gate.session import Session, World
 from sealroom.enclave.jail import kernel
 from sealroom.enclave.quoter import quote
 from sealroom.protocol import wire
-from sealroom.protocol.errors import Refused
 
 _SEND_SECONDS = 60.0
 _PREFIXES = {"zygote": "jail", "engine": "engine"}
@@ -55,11 +54,16 @@ def harden() -> None:
 
 
 def _serve(sock: socket.socket, session: Session) -> int:
+    """Take messages until the session has ended; whatever goes wrong, the host learns an exit status and no words."""
     try:
         while session.phase is not Phase.ENDED:
-            message, fds = frames.receive(sock, timeout=wire.GRANT_WAIT)
+            try:
+                message, fds = frames.receive(sock, timeout=wire.GRANT_WAIT)
+            except TimeoutError:
+                session.expire()
+                continue
             session.handle(message, fds)
-    except (Refused, OSError, EOFError):
+    except Exception:  # noqa: BLE001 (a traceback would be text from inside)
         return 1
     return 0
 

@@ -72,6 +72,10 @@ class Session:
             if self._attested is None:
                 raise
 
+    def expire(self) -> None:
+        """The host fell silent for too long: end, with a receipt if there was evidence."""
+        self._end(Ending.refused("E3.expired"))
+
     def _dispatch(self, message: dict[str, Any], fds: Sequence[int]) -> None:
         try:
             kind = phases.accept(self.phase, message, len(fds))

@@ -1,6 +1,6 @@
 """What a job may say: positions or numbers, in one binary form, checked before anybody uses them.
 
-Runs in: jail (writing), engine (reading).   Believes: nothing.   Spec: §9.
+Runs in: jail (writing), engine (reading).   Believes: nothing.   Spec: §9.6.
 
     "SRJOUT1" NUL | u32 kind | u32 zero | u64 count | count times int64 positions (kind 1) or float64 scores (kind 2)
 

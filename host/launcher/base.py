@@ -1,6 +1,6 @@
 """What every launcher does, so that nothing else depends on how an enclave is started.
 
-Runs in: host.   Believes: nothing.   Spec: §10.
+Runs in: host.   Believes: nothing.   Spec: §11.
 """
 
 from __future__ import annotations

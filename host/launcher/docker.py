@@ -1,6 +1,6 @@
 """The container launcher: creates a closed-off container, has it confirmed and measured, then starts it.
 
-Runs in: host.   Believes: nothing.   Spec: §10.3.
+Runs in: host.   Believes: nothing.   Spec: §11.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How a container must be closed off, as asked of the engine and as the engine must confirm it.
 
-Runs in: host.   Believes: nothing; the processor inspects the container once more on its own.   Spec: §10.3.
+Runs in: host.   Believes: nothing; the processor inspects the container once more on its own.   Spec: §11.
 """
 
 from __future__ import annotations

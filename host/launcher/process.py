@@ -1,6 +1,6 @@
 """The process launcher: the simulated processor measures an image folder and starts exactly that.
 
-Runs in: host.   Believes: nothing.   Spec: §10.2.
+Runs in: host.   Believes: nothing.   Spec: §11.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The system calls that a container may make, spelled out; everything else fails with EPERM.
 
-Runs in: host.   Believes: nothing.   Spec: §10.3.
+Runs in: host.   Believes: nothing.   Spec: §11.
 
 Beside what a Python program needs, the list holds what the enclave builds its own inner sandbox from: Landlock,
 seccomp, prctl, sealed memory, fork, pidfd. Left out on purpose: io_uring, bpf, perf, userfaultfd, keyrings, ptrace and
