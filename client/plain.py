@@ -91,8 +91,8 @@ def rule(agreement: Agreement, item: Rule) -> str:
     return (
         f"a list of ids of {item.recipients[0]}'s own people: the {item.percent} % of those in {item.candidates} not "
         f"found in the other dataset whom the hidden code {item.bundle} holds most alike to the positive ones "
-        f"({item.outcome.column} = {item.outcome.positive}). No score, no order. Nothing leaves if that is fewer than "
-        f"{item.floor:,} ids, or if fewer than {item.least_seed:,} shared people are positive. From the length of the list "
+        f"({item.outcome.column} = {item.outcome.positive}). No score, no order. Nothing leaves if that is "
+        f"fewer than {item.floor:,} ids, or if fewer than {item.least_seed:,} shared people are positive. From its length "
         f"{item.recipients[0]} can work out how many of its people were found"
     )
 
