@@ -92,8 +92,8 @@ def rule(agreement: Agreement, item: Rule) -> str:
         f"a list of ids of {item.recipients[0]}'s own people: the {item.percent} % of those in {item.candidates} not "
         f"found in the other dataset whom the hidden code {item.bundle} holds most alike to the positive ones "
         f"({item.outcome.column} = {item.outcome.positive}). No score, no order. Nothing leaves if that is "
-        f"fewer than {item.floor:,} ids, or if fewer than {item.least_seed:,} shared people are positive. From its length "
-        f"{item.recipients[0]} can work out how many of its people were found"
+        f"fewer than {item.floor:,} ids, or if fewer than {item.least_seed:,} shared people are positive. From its "
+        f"length {item.recipients[0]} can work out how many of its people were found"
     )
 
 
