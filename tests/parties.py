@@ -192,7 +192,11 @@ def seal_object(owner: Member, name: str, kind: str, media: str, plaintext: byte
 
 
 def make_request(
-    requester: Member, agreement: Agreement, signed: Envelope, objects: Mapping[str, SealedObject], rules: tuple[str, ...]
+    requester: Member,
+    agreement: Agreement,
+    signed: Envelope,
+    objects: Mapping[str, SealedObject],
+    rules: tuple[str, ...],
 ) -> Envelope:
     """A request for `rules` that reads every column that is no identifier and no entity."""
     needed = terms.required_objects(agreement, rules)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
-from sealroom.client import agreeing, choosing, diff, lawyers, plain, signing, ui
+from sealroom.client import agreeing, choosing, diff, files, lawyers, plain, received, signing, ui
 from sealroom.client.agreeing import Document
 from sealroom.client.home import Home
 from sealroom.client.ui import Ui
 from sealroom.protocol import envelope as envelopes
-from sealroom.protocol.errors import UsageError
+from sealroom.protocol.errors import Malformed, UsageError
 
 
 @ui.command("sign", example="sealroom agreement sign agreement.signed.json --approve image/")
@@ -63,10 +63,32 @@ def merge(ui: Ui, one: str, other: str, output: str) -> None:
 @ui.command("import", example="sealroom agreement import agreement.signed.json")
 @click.argument("file", type=click.Path(dir_okay=False))
 def import_(ui: Ui, file: str) -> None:
-    """Verify every signature of a version and pin it; an older one is refused from then on."""
+    """Verify every signature of a version and pin it; an older one is refused from then on.
+
+    Also takes another party's approval, revocation or stop that came as a file: this party's broker heeds it.
+    """
+    if _keep_statement(ui, Path(file)):
+        return
     pinned = choosing.agreement(ui.home(), str(Path(file).resolve(strict=True)))
     answer = {"agreement": pinned.id, "version": pinned.version, "sequence": pinned.agreement.sequence}
     ui.show(answer, f"pinned  {pinned.id[:16]} version {pinned.agreement.sequence}: {pinned.agreement.title}")
+
+
+def _keep_statement(ui: Ui, path: Path) -> bool:
+    """Keep a statement that is no agreement; False if the file holds something else."""
+    try:
+        envelope = envelopes.parse(files.read(path, most=envelopes.MOST_BYTES))
+    except Malformed:
+        return False
+    if not received.is_statement(envelope):
+        return False
+    pinned, said = received.keep(ui.home(), envelope)
+    kind = type(said).__name__.lower()
+    ui.show(
+        {"agreement": pinned.id, "kind": kind, "party": said.party, "digest": envelope.digest},
+        f"kept  {kind} by {said.party} for {pinned.id[:16]}",
+    )
+    return True
 
 
 def _show_first(ui: Ui, home: Home, document: Document) -> None:
