@@ -80,19 +80,34 @@ def look(statement: Statement) -> Agreement:
 
 
 def succeed(new: Agreement, statement: Statement, head: Agreement) -> None:
-    """Let `new` follow `head` only if it continues the chain and every member of `head` has signed it.
+    """Let `new` follow `head` only if it continues the chain and every member of both has signed it.
 
     Parties verify agreements themselves. The gateway checks here so that no single member can put a version of its own
-    in the place of everybody's and lock the others out; a member whose key changes signs with the old one too.
+    in the place of everybody's and lock the others out; a member whose key changes signs with both. A version that
+    lacks a signature, or has one too many, would stay in the place of the right one, as both have one digest.
 
     Raises:
         Problem: 409 `not-next`, or 403.
     """
     if (new.id, new.previous, new.sequence) != (head.id, head.version, head.sequence + 1):
         raise conflict("not-next", "the version does not follow the newest one", hint=f"the newest is {head.version}")
-    for party, key in head.keys.items():
+    for party, key in (*head.keys.items(), *new.keys.items()):
         if key not in statement.signers or not _holds(key, statement.signers[key], statement.signed):
             raise forbidden(f"a later version needs the signature of {party}")
+    if set(statement.signers) != {*head.keys.values(), *new.keys.values()}:
+        raise forbidden("a later version carries no signature but those of its members and the members before")
+
+
+def signed_by(statement: Statement, key: str) -> None:
+    """Refuse a statement that carries anything but one signature that holds, by the caller's own key.
+
+    Each place is taken once and for good: a body that nobody can verify would spoil it for those who read it.
+
+    Raises:
+        Problem: 403.
+    """
+    if set(statement.signers) != {key} or not _holds(key, statement.signers[key], statement.signed):
+        raise forbidden("a party files what it has signed itself, and nobody else")
 
 
 def member(agreement: Agreement, key: str) -> str:

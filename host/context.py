@@ -11,7 +11,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
-from sealroom.host.agreements import Agreement
+from sealroom.host.agreements import Agreement, signed_by
 from sealroom.host.auth import Call, Doorman
 from sealroom.host.documents import HEX32, NAME, Statement
 from sealroom.host.problems import forbidden, unreadable
@@ -48,14 +48,15 @@ class Context:
         return found, self.member(call, found.agreement)[1]
 
 
-def own(statement: Statement, agreement: str, party: str) -> None:
-    """Refuse a statement that names another author or agreement than the call does.
+def own(statement: Statement, agreement: str, party: str, key: str) -> None:
+    """Refuse a statement that names another author or agreement than the call does, or that the caller did not sign.
 
     Raises:
         Problem: 403, or 422 `wrong-agreement`.
     """
     if statement.text("party") != party:
         raise forbidden("a party files only its own statements")
+    signed_by(statement, key)
     if statement.text("agreement", HEX32) != agreement:
         raise unreadable("wrong-agreement", "the statement is about another agreement")
 

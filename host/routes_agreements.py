@@ -72,7 +72,7 @@ def post_statement(agreement: Digest, call: StatementCall, here: Here) -> Stored
     """File an approval, a revocation or a stop of the caller's own; a stop also ends every open run."""
     _, party = here.member(call, agreement)
     statement = documents.statement(call.body, *_KINDS)
-    own(statement, agreement, party)
+    own(statement, agreement, party, call.key)
     with here.store.database.writing():
         here.store.agreements.add_statement(agreement, party, statement)
         if statement.kind == "stop":

@@ -36,7 +36,7 @@ def put_grant(run: Digest, object_key: ObjectKey, call: StatementCall, here: Her
     if wanted["owner"] != party:
         raise forbidden("only its owner grants an object")
     grant = documents.statement(call.body, "grant")
-    own(grant, found.agreement, party)
+    own(grant, found.agreement, party, call.key)
     _check(grant, found, wanted["object"])
     here.store.runs.put_grant(found, wanted["object"], grant.data)
     return Stored(digest=grant.digest)

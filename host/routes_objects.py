@@ -10,7 +10,7 @@ import json
 from fastapi import APIRouter
 
 from sealroom.host import documents
-from sealroom.host.agreements import Agreement
+from sealroom.host.agreements import Agreement, signed_by
 from sealroom.host.context import ChunkCall, Digest, EmptyCall, Here, Number, StatementCall
 from sealroom.host.problems import forbidden, unreadable
 from sealroom.host.shapes import (
@@ -40,6 +40,7 @@ def put_object(manifest: Digest, call: StatementCall, here: Here) -> Stored:
     sealed = look(statement)
     agreement, party = here.member(call, sealed.agreement)
     _check_declared(agreement, sealed, party)
+    signed_by(statement, call.key)
     here.store.objects.add(sealed, statement)
     return Stored(digest=manifest)
 

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import FileResponse
 
 from sealroom.host import documents, runs
+from sealroom.host.agreements import signed_by
 from sealroom.host.context import Digest, EmptyCall, Here, Party, StatementCall, own
 from sealroom.host.documents import HEX32
 from sealroom.host.problems import forbidden, not_found, unreadable
@@ -61,7 +62,7 @@ def put_consent(run: Digest, offer: Digest, party: Party, call: StatementCall, h
         raise forbidden("a party gives only its own consent")
     here.store.results.offer(run, offer)
     consent = documents.statement(call.body, "consent")
-    own(consent, found.agreement, party)
+    own(consent, found.agreement, party, call.key)
     here.store.results.put_consent(found, offer, party, consent.data, here.clock())
     return Stored(digest=consent.digest)
 
@@ -91,6 +92,7 @@ def put_cosignature(run: Digest, party: Party, call: StatementCall, here: Here) 
     statement = documents.statement(call.body, "cosignature")
     if not caller == party == statement.text("party"):
         raise forbidden("a party cosigns only in its own name")
+    signed_by(statement, call.key)
     if statement.text("receipt", HEX32) != found.receipt_digest:
         raise unreadable("wrong-receipt", "the cosignature is for another receipt")
     here.store.results.put_cosignature(found, party, statement.data)

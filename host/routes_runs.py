@@ -13,7 +13,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from sealroom.host import documents, runs
-from sealroom.host.agreements import Agreement
+from sealroom.host.agreements import Agreement, signed_by
 from sealroom.host.context import Digest, EmptyCall, Here, Party, SmallCall, StatementCall
 from sealroom.host.documents import HEX32, Statement
 from sealroom.host.problems import Problem, conflict, forbidden, not_found, unreadable
@@ -35,6 +35,7 @@ def post_run(call: StatementCall, here: Here) -> RunState:
     now = here.clock()
     if not here.store.database.one("SELECT 1 FROM runs WHERE run = ?", statement.digest):
         objects = _check_request(here, statement, agreement, party)
+        signed_by(statement, call.key)
         run = _new_run(here, statement, agreement, frozenset(objects), now)
         here.store.runs.add(run, objects, most_open=here.settings.open_runs)
     run = here.store.runs.get(statement.digest)

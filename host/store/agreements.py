@@ -13,7 +13,8 @@ from sealroom.host.documents import Statement
 from sealroom.host.problems import conflict, not_found
 from sealroom.host.store.database import Database
 
-_MOST_STATEMENTS = 10_000
+_MOST_FILED = 1 << 20
+"""Bytes of statements of one kind that a party files about one agreement: nobody can crowd out another's stop."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -115,9 +116,12 @@ class Agreements:
         with self.database.writing():
             if self.database.one("SELECT 1 FROM statements WHERE digest = ?", statement.digest):
                 return
-            count = self.database.number("SELECT count(*) FROM statements WHERE agreement = ?", agreement)
-            if count >= _MOST_STATEMENTS:
-                raise conflict("too-many-statements", f"an agreement holds at most {_MOST_STATEMENTS} statements")
+            filed = self.database.number(
+                "SELECT sum(length(envelope)) FROM statements WHERE agreement = ? AND party = ? AND kind = ?",
+                agreement, party, statement.kind,
+            )  # fmt: skip
+            if filed + len(statement.data) > _MOST_FILED:
+                raise conflict("too-many-statements", f"a party files at most {_MOST_FILED} bytes of each kind")
             self.database.write(
                 "INSERT INTO statements (digest, agreement, kind, party, envelope) VALUES (?, ?, ?, ?, ?)",
                 statement.digest, agreement, statement.kind, party, statement.data,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import secrets
 from typing import Any
@@ -123,6 +124,55 @@ def test_statements_are_filed_by_their_author_and_listed_by_kind(gateway: Any, h
     assert helpers.code(g.call("bank", "POST", path, foreign)) == (422, "wrong-agreement")
     grant = g.parties.of("bank", "grant", g.agreement)
     assert helpers.code(g.call("bank", "POST", path, grant)) == (422, "wrong-kind")
+
+
+def test_nobody_crowds_out_another_partys_stop(gateway: Any, helpers: Any) -> None:
+    g, path = gateway, f"/agreements/{gateway.agreement}/statements"
+    for number in range(2):
+        g.call.ok(
+            "compliance", "POST", path, g.parties.of("compliance", "stop", g.agreement, remark="x" * 380_000 * number)
+        )
+    full = g.parties.of("compliance", "stop", g.agreement, remark="y" * 600_000)
+    assert helpers.code(g.call("compliance", "POST", path, full)) == (409, "too-many-statements")
+    g.call.ok("compliance", "POST", path, g.parties.of("compliance", "revocation", g.agreement, approval=HEX))
+    g.call.ok("partner", "POST", path, g.parties.of("partner", "stop", g.agreement))
+
+
+def test_what_the_caller_did_not_sign_takes_nobodys_place(gateway: Any, helpers: Any) -> None:
+    """The digest does not cover signatures: a body that does not verify would stay where the right one belongs."""
+    g, path = gateway, f"/agreements/{gateway.agreement}/statements"
+    right = g.parties.of("bank", "approval", g.agreement, measurement="cd" * 48, not_after=1, nonce=HEX)
+    other = g.parties.of("partner", "approval", g.agreement)
+    (sig,) = right.signatures
+    for signatures in (
+        (dataclasses.replace(sig, sig=other.signatures[0].sig),), other.signatures, (sig, *other.signatures)
+    ):  # fmt: skip
+        spoilt = dataclasses.replace(right, signatures=signatures)
+        assert helpers.code(g.call("bank", "POST", path, spoilt)) == (403, "forbidden")
+    g.call.ok("bank", "POST", path, right)
+    request = g.parties.request(g.agreement, g.version, g.objects())
+    spoilt = dataclasses.replace(request, signatures=other.signatures)
+    assert helpers.code(g.call("bank", "POST", "/runs", spoilt)) == (403, "forbidden")
+    manifest = dataclasses.replace(
+        g.parties.manifest("bank", "customers", g.agreement, b"x" * 100), signatures=other.signatures
+    )
+    assert helpers.code(g.call("bank", "PUT", f"/objects/{manifest.digest}", manifest)) == (403, "forbidden")
+
+
+def test_a_changed_key_signs_beside_the_old_one_and_nobody_else_does(gateway: Any, helpers: Any) -> None:
+    g = gateway
+    first = envelope.parse(g.store.agreements.envelope(g.version))
+    old = g.parties.keys["compliance"]
+    g.parties.keys["compliance"] = g.parties.keys["stranger"]
+    second = g.parties.successor(first, title="second")
+    both = envelope.cosign(second, [old])
+    without_new = dataclasses.replace(
+        both, signatures=tuple(s for s in both.signatures if s.keyid != g.parties.keys["stranger"].public.text)
+    )
+    one_more = envelope.cosign(both, [g.parties.keys["operator"]])
+    for wrong in (second, without_new, one_more):
+        assert helpers.code(g.call("bank", "PUT", f"/agreements/{both.digest}", wrong)) == (403, "forbidden")
+    g.call.ok("bank", "PUT", f"/agreements/{both.digest}", both)
 
 
 def test_a_run_is_asked_for_once_and_waits_for_every_owner(gateway: Any, helpers: Any) -> None:
