@@ -26,15 +26,15 @@ BUDGET: Final = 7
 INTERRUPTED: Final = 130
 
 
-class Unreachable(SealroomError):  # noqa: N818 (named like its tree)
+class Unreachable(SealroomError):
     """Something could not be found out; it is neither a yes nor a no."""
 
 
-class NotAuthorized(SealroomError):  # noqa: N818 (named like its tree)
+class NotAuthorized(SealroomError):
     """The caller could not show who it is."""
 
 
-class Waiting(SealroomError):  # noqa: N818 (named like its tree)
+class Waiting(SealroomError):
     """Nothing is wrong; another party has not acted yet."""
 
 

@@ -27,7 +27,7 @@ P = ParamSpec("P")
 _FOLDER = click.Path(file_okay=False)
 
 
-class Declined(SealroomError):  # noqa: N818 (named like its tree)
+class Declined(SealroomError):
     """A person was asked and said no."""
 
 
