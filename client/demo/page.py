@@ -26,7 +26,8 @@ h2{font-size:1.15rem;margin:0 0 12px}p{margin:0 0 12px}.lead{color:var(--soft);f
 grid-template-columns:repeat(auto-fit,minmax(300px,1fr))}.grid .card{margin:0}
 .big{font-size:2.3rem;font-weight:650;letter-spacing:-.02em}
 .unit{color:var(--soft)}
-svg{width:100%;height:auto;font:14px system-ui,sans-serif}svg text{fill:var(--soft)}
+svg{display:block;width:100%;max-width:640px;margin:0 auto;height:auto;font:14px system-ui,sans-serif}
+svg text{fill:var(--soft)}
 svg .strong{fill:var(--ink);font-weight:600}
 svg .left{fill:var(--left);fill-opacity:.5}svg .right{fill:var(--right);fill-opacity:.5}svg .bar{fill:var(--left)}
 svg .track{fill:var(--line)}svg .leader{stroke:var(--soft)}
