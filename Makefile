@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 IMAGE := build/image
 .DEFAULT_GOAL := help
-.PHONY: help setup image image-docker demo test check format lint types imports docs bench vectors redteam fuzz clean
+.PHONY: help setup image image-docker demo test check format lint types imports docs bench vectors redteam crash clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -26,11 +26,11 @@ setup: $(STAMP) ## install everything into .venv
 image: $(STAMP) ## build the enclave image for the process launcher
 	@$(RUN) -m sealroom.host.image build --out $(IMAGE) --tsm simulated
 
-image-docker: image ## build the enclave image for Docker (needs an engine and BASE)
-	@deploy/build-image.sh
+image-docker: $(STAMP) ## build the enclave image for Docker (BASE=<image@sha256:...>, or made of Debian packages)
+	@deploy/build-image.sh $(BASE)
 
-demo: image ## play bank, partner and operator on real data (DATA=<folder> SPEC=<file> for another pair)
-	@$(VENV)/bin/sealroom demo --image $(IMAGE) $(if $(DATA),--data $(DATA)) $(if $(SPEC),--spec $(SPEC))
+demo: image ## play bank, partner and operator on real data (DATA=<folder> SPEC=<file>, LAUNCHER=docker|process)
+	@chosen=$$(deploy/launcher.sh $(IMAGE)) && $(VENV)/bin/sealroom demo $$chosen $(if $(DATA),--data $(DATA)) $(if $(SPEC),--spec $(SPEC))
 
 test: image ## run the tests
 	@$(RUN) -m pytest -q $(ARGS)
@@ -63,8 +63,8 @@ vectors: $(STAMP) ## run the attestation vectors of a folder: make vectors VECTO
 redteam: $(STAMP) ## run the hostile bundles against the jail
 	@$(RUN) -m tests.redteam.runner
 
-fuzz: $(STAMP) ## fuzz the decoders for SECONDS=60 each
-	@$(RUN) -m tests.fuzz --seconds $(or $(SECONDS_EACH),60)
+crash: image ## kill every program between any two steps of a run, the whole table
+	@$(RUN) -m pytest -q tests/crash -m "slow or not slow"
 
 clean: ## remove what was built, keep what was installed
 	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis

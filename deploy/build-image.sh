@@ -1,22 +1,50 @@
 #!/bin/sh
-# Builds the container image of an enclave and prints its id and its measurement.
+# Builds the container image of an enclave, and writes what owners and operator need of it to build/container.json.
 #
-#   deploy/build-image.sh BASE [TAG]
+#   deploy/build-image.sh [BASE] [TAG]
 #
-# BASE is an image that the engine has (see Dockerfile). PLATFORM=hardware asks for an image for confidential hardware; the
-# default is one for the simulated platform. PYTHON is an interpreter that has this project and its packages installed.
+# BASE is an image that the engine has or can pull, named by its digest (see Dockerfile). Without BASE, one is made out of
+# Debian packages (deploy/base/build.sh). PLATFORM=hardware asks for an image for confidential hardware; the default is one
+# for the simulated platform. PYTHON is an interpreter that has this project and its packages installed.
 # Two builds may differ in id, since engines record times; their measurements are the same.
 set -eu
 
-base=${1:-${BASE:?usage: deploy/build-image.sh BASE [TAG]}}
+base=${1:-${BASE:-}}
 tag=${2:-sealroom:local}
 platform=${PLATFORM:-simulated}
 top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 python=${PYTHON:-$top/.venv/bin/python}
-folder=$top/build/image-container-$platform
+folder=build/image-container-$platform
+archive=build/container.tar
+result=build/container.json
+
+say() { echo "sealroom: $*" >&2; }
+fail() { echo "sealroom: error: $1" >&2; echo "sealroom: hint: $2" >&2; exit 1; }
+
+# The tag holds the digest of the bytes, since every import of the same bytes gets another id.
+own_base() {
+  made=build/base.tar
+  if [ ! -f "$made" ] || [ deploy/base/build.sh -nt "$made" ]; then
+    command -v mmdebstrap >/dev/null ||
+      fail "no BASE is given, and mmdebstrap is not installed" "BASE=python:3.11-slim-bookworm@sha256:... (deploy/README.md)"
+    say "making a base out of Debian packages (about a minute)"
+    rm -f "$made.new"
+    deploy/base/build.sh "$made.new" >build/base.log 2>&1 ||
+      { tail -5 build/base.log >&2; fail "the base was not made" "see build/base.log, or give BASE=IMAGE"; }
+    mv "$made.new" "$made"
+  fi
+  base=sealroom-base:$(sha256sum "$made" | cut -c1-16)
+  docker image inspect "$base" >/dev/null 2>&1 || docker import "$made" "$base" >/dev/null
+}
 
 cd "$top"
+docker version --format '{{.Server.Version}}' >/dev/null 2>&1 ||
+  fail "no Docker engine answers" "start one, or set DOCKER_HOST=unix:///path/of/its/socket"
+mkdir -p build
+# What changes from here on is newer than the result.
+touch "$result.new"
 "$python" -m sealroom.host.image build --kind container --tsm "$platform" --out "$folder"
+[ -n "$base" ] || own_base
 reports=$("$python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["env"]["SEALROOM_TSM"])' "$folder/launch.json")
 docker build --quiet --network none --build-arg "BASE=$base" --build-arg "TSM=$reports" \
   --file Dockerfile --tag "$tag" "$folder" >/dev/null
@@ -24,13 +52,26 @@ docker build --quiet --network none --build-arg "BASE=$base" --build-arg "TSM=$r
 version='import sys; print(*sys.version_info[:2], sep=".")'
 ours=$("$python" -c "$version")
 theirs=$(docker run --rm --network none --read-only --cap-drop ALL --entrypoint /usr/local/bin/python3 "$tag" -I -c "$version")
-if [ "$ours" != "$theirs" ]; then
-  echo "sealroom: error: $base has python $theirs, the packages are for python $ours" >&2
-  exit 1
-fi
+[ "$ours" = "$theirs" ] ||
+  fail "$base has python $theirs, the packages are for python $ours" "choose a BASE with python $ours at /usr/local/bin/python3"
 
-docker image inspect --format 'image       {{.Id}}' "$tag"
-docker save "$(docker image inspect --format '{{.Id}}' "$tag")" | "$python" -c '
-import sys
-from sealroom.attestation.measurement.measure import measure_archive
-print("measurement", measure_archive(sys.stdin.buffer).value)'
+image=$(docker image inspect --format '{{.Id}}' "$tag")
+docker save --output "$archive" "$image"
+"$python" - "$result.new" "$image" "$base" "$(basename "$archive")" <<'PY'
+import json, os, pathlib, sys
+from sealroom.attestation.measurement.measure import measure
+result, image, base, archive = sys.argv[1:]
+file = pathlib.Path(result)
+found = measure(file.parent / archive)
+if found.image_id != image:
+    sys.exit("sealroom: error: the engine saved another image than it built")
+engine = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+started = file.stat().st_mtime_ns
+value = {"archive": archive, "base": base, "engine": engine, "id": image, "measurement": found.value}
+file.write_text(json.dumps({"format": "sealroom/container-image/v1", **value}, indent=1) + "\n", "utf-8")
+os.utime(file, ns=(started, started))
+print("image      ", image)
+print("measurement", found.value)
+PY
+mv "$result.new" "$result"
+say "$result says what was built; owners measure $archive"

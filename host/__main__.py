@@ -41,6 +41,7 @@ def cli() -> None:
 @click.option("--launcher", type=click.Choice(["process", "docker"]), default="process", show_default=True)
 @click.option("--image", default="", help="Image folder (process), or image id sha256:... (docker).")
 @click.option("--processor", "processor_socket", default="", help="Socket of the simulated secure processor.")
+@click.option("--docker-engine", default="unix:///var/run/docker.sock", show_default=True, help="The engine's socket.")
 def init(home: Path, listen: str, *, as_json: bool, **values: Any) -> None:
     """Make a home: settings, and a TLS key with a certificate that parties pin."""
     host, port = _address(listen)

@@ -6,6 +6,7 @@ Runs in: anybody's machine.   Believes: nothing.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -48,10 +49,12 @@ def command(
 
 def _props(image: Path, container: str | None, data: Path, spec: str | None, folder: Path) -> stage.Props:
     pair = pairs.load(Path(spec) if spec else data / "pair.toml")
-    launched, measured, launcher = str(image.resolve()), image.resolve(), "process"
+    launched, measured, launcher, engine = str(image.resolve()), image.resolve(), "process", None
     if container is not None:
         built = json.loads(Path(container).read_text("utf-8"))
-        launched, measured, launcher = built["id"], Path(built["archive"]), "docker"
+        # Relative to the file, so that both can be moved.
+        launched, measured, launcher = built["id"], (Path(container).parent / built["archive"]).resolve(), "docker"
+        engine = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     return stage.Props(
         folder=folder.resolve(),
         data=data.resolve(),
@@ -61,4 +64,5 @@ def _props(image: Path, container: str | None, data: Path, spec: str | None, fol
         launcher=launcher,
         image=launched,
         measured=measured,
+        engine=engine,
     )

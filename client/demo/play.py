@@ -5,14 +5,15 @@ Runs in: the demo.   Believes: what the acts found.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sealroom.client.demo import page, score, telling
+from sealroom.client.demo import containers, page, score, telling
 from sealroom.client.demo import props as things
 from sealroom.client.demo.stage import Props, Stage
 
@@ -70,14 +71,22 @@ def _second_run(scene: Stage, say: Say) -> dict[str, Any]:
     return {"run": run, "quality": quality, "audience": audience, "receipts": scene.verify(run), "score": found}
 
 
-def _tamper(scene: Stage, url: str, say: Say) -> dict[str, Any] | None:
-    """Launch a copy of the image with one byte changed (process images only: a container's files stay as imported)."""
-    if scene.props.launcher != "process":
-        return None
-    copy = scene.props.folder / "operator" / "tampered-image"
-    things.tampered_copy(Path(scene.props.image), copy, TAMPERED)
-    with scene.gateway(url, str(copy)):
+def _tamper(scene: Stage, url: str, say: Say) -> dict[str, Any]:
+    """Launch a copy of the image with one byte changed, and have the owners' brokers answer it."""
+    with _tampered_image(scene.props) as image, scene.gateway(url, image):
         refused = scene.refused_run("overlap")
-    shutil.rmtree(copy)
     say(telling.TAMPERED.format(file=TAMPERED, **refused))
     return {"file": TAMPERED, **refused}
+
+
+@contextlib.contextmanager
+def _tampered_image(props: Props) -> Iterator[str]:
+    """The changed copy, while the block lasts: an image folder, or the id of a container image."""
+    if props.engine is not None:
+        with containers.tampered(props.engine, props.image, f"/opt/sealroom/{TAMPERED}") as image:
+            yield image
+        return
+    copy = props.folder / "operator" / "tampered-image"
+    things.tampered_copy(Path(props.image), copy, TAMPERED)
+    yield str(copy)
+    shutil.rmtree(copy)

@@ -20,10 +20,15 @@ def tampered_copy(image: Path, copy: Path, victim: str) -> None:
         shutil.rmtree(copy)
     subprocess.run(["cp", "-al", str(image), str(copy)], check=True)
     target = copy / victim
-    source = target.read_bytes()
-    at = source.index(b"#") if b"#" in source else 0
+    changed = one_byte_changed(target.read_bytes())
     target.unlink()  # break the link: the original stays as it is
-    target.write_bytes(source[: at + 1] + bytes([source[at + 1] ^ 1]) + source[at + 2 :])
+    target.write_bytes(changed)
+
+
+def one_byte_changed(source: bytes) -> bytes:
+    """A source file with one byte changed, in a comment if it has one: the program would do the same."""
+    at = source.index(b"#") if b"#" in source else 0
+    return source[: at + 1] + bytes([source[at + 1] ^ 1]) + source[at + 2 :]
 
 
 def gauges(purse: Purse, spent: Amount) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from sealroom.client.demo.pair import Pair
 from sealroom.client.demo.props import gauges
 from sealroom.client.home import Home
 from sealroom.client.ledger import Ledger
+from sealroom.protocol import wire
 
 RUN_SECONDS = 600.0
 POLL_SECONDS = 0.5
@@ -42,6 +43,8 @@ class Props:
     image: str
     measured: Path
     """What the owners measure: the image folder, or the file that `docker save` wrote."""
+    engine: str | None = None
+    """Socket of the container engine (docker launcher)."""
 
 
 class Stage:
@@ -85,6 +88,7 @@ class Stage:
                 self.props.image,
                 "--processor",
                 str(self.socket),
+                *(["--docker-engine", self.props.engine] if self.props.engine else []),
                 "--json",
             ]
         )
@@ -239,14 +243,17 @@ class Stage:
         Raises:
             DemoFailed: nobody refused.
         """
-        self.bank.type("run", "--rules", rule, "--yes")
+        run = str(self.bank.type("run", "--rules", rule, "--yes")["run"])
         end = time.monotonic() + RUN_SECONDS
         while time.monotonic() < end:
+            state = self.bank.type("watch", run, "--once")["state"]
             for owner in self.owners:
                 answer = owner.type("broker", "--once", may_fail=True)
                 if answer["exit"] == ATTESTATION_MISMATCH:
                     reason = next(line for line in answer["said"].splitlines() if "error" in line)
                     return {"refused_by": owner.name, "reason": reason.removeprefix("sealroom: error: ")}
+            if state in wire.RUN_FINAL_STATES:
+                break
             time.sleep(POLL_SECONDS)
         raise DemoFailed("nobody refused the changed image")
 
