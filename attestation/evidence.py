@@ -59,7 +59,7 @@ def snp_evidence(
 
 def name_of(signed: bytes) -> str:
     """The name of evidence: the digest of the bytes that its signature covers, so that no re-encoding renames it."""
-    return digest.sha256("evidence/v1", signed)
+    return digest.sha256("attestation-report/v1", signed)
 
 
 def unverified_bytes(text: str) -> bytes:

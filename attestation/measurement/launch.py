@@ -26,8 +26,8 @@ Variable = Annotated[str, Text(r"[A-Z][A-Z0-9_]{0,62}", 63)]
 class LaunchSpec:
     """`launch.json`: `{image}` at the start of an argument or value stands for the image's folder.
 
-    `layers` are the layers of confinement that must be in force before a key is used. `user` and `working_dir` are null
-    for a process, which runs as its launcher and in the folder of its run.
+    `layers` are the layers of confinement that must be in force before another process gets plaintext. `user` and
+    `working_dir` are null for a process, which runs as its launcher and in the folder of its run.
     """
 
     format: Literal["sealroom/launch/v1"]
