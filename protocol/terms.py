@@ -33,11 +33,13 @@ def cost_of(agreement: Agreement, rule: Rule) -> Cost:
 def status_cost(agreement: Agreement, requested: tuple[str, ...]) -> Cost:
     """What a grant charges in advance: the bits of the closed status and of one closed reason per rule.
 
-    Opaque code may also choose when it ends, within its slot: one more bit for each rule that runs it.
+    Opaque code may also choose when it ends, and with that the slot in which the run's end shows: one of
+    `wall_time // slots.opaque + 2`, for each rule that runs such code.
     """
     bits = math.log2(STATUS_CODES) + sum(math.log2(_REASONS_PER_RULE) for _ in requested)
     opaque = sum(1 for name in requested if "whole" in agreement.rule(name).lanes)
-    return Cost(epsilon=0, bits=math.ceil(1000 * (bits + opaque)))
+    ends = agreement.limits.wall_time // agreement.slots.opaque + 2
+    return Cost(epsilon=0, bits=math.ceil(1000 * (bits + opaque * math.log2(ends)) - 1e-6))
 
 
 def padded_size(agreement: Agreement, rule: Rule) -> int:

@@ -63,7 +63,25 @@ def test_a_status_costs_its_alphabet(agreement: Agreement):
 
     assert bits() == math.ceil(1000 * math.log2(3))
     assert bits("overlap") == math.ceil(1000 * (math.log2(3) + 4))
-    assert bits("overlap", "quality") == math.ceil(1000 * (math.log2(3) + 9))
+    # 60 seconds of code and slots of 5: its end shows in one of 14 slots.
+    assert bits("overlap", "quality") == math.ceil(1000 * (math.log2(3) + 8 + math.log2(14)))
+    assert bits("quality", "audience") == math.ceil(1000 * (math.log2(3) + 8 + 2 * math.log2(14)))
+
+
+@pytest.mark.parametrize(("wall", "slot"), [(1, 300), (299, 300), (300, 300), (301, 300), (900, 300), (60, 5), (7, 2)])
+def test_the_slot_in_which_code_ends_is_paid_for(agreement: Agreement, wall: int, slot: int):
+    """Whenever the code begins within a slot, and however long it runs: the boundaries at which its end can show."""
+    changed = rules.dataclasses.replace(
+        agreement,
+        limits=rules.dataclasses.replace(agreement.limits, wall_time=wall),
+        slots=rules.dataclasses.replace(agreement.slots, opaque=slot),
+    )
+    ends = range(2 * wall + 1)  # half seconds, to begin between two seconds too
+    most = max(
+        len({-(-(begin + end) // (2 * slot)) for end in ends}) for begin in range(1, 2 * slot, max(1, slot // 30))
+    )
+    charged = terms.status_cost(changed, ("quality",)).bits - terms.status_cost(changed, ("overlap",)).bits
+    assert math.log2(most) <= (charged + 1) / 1000
 
 
 def test_sizes_are_whole_pages_that_hold_what_the_rule_may_say(agreement: Agreement):
