@@ -57,6 +57,7 @@ class Question:
 
     `nonces` are those that must be in the evidence, by party. `own` is the party whose approval is needed besides those
     that the agreement names; None asks for nobody else's. `seen` names platform evidence that was accepted before.
+    `past` says that `now` is not the present.
     """
 
     request: AdmittedRequest
@@ -65,6 +66,7 @@ class Question:
     own: str | None
     now: int
     seen: Container[str] = frozenset()
+    past: bool = False
 
 
 def appraise(data: bytes, question: Question) -> Accepted:
@@ -91,7 +93,7 @@ def appraise(data: bytes, question: Question) -> Accepted:
     gate_sealing_key = SealingPublicKey.parse(evidence.gate_sealing_key)
     platform_evidence = _platform_evidence(evidence)
     policy = appraisal.policy_for(platform_evidence, agreement.platforms)  # (6)
-    approved = question.standing.approved(agreement, now=question.now, own=question.own)  # (7)
+    approved = question.standing.approved(agreement, now=question.now, own=question.own, past=question.past)  # (7)
     verdict = appraisal.appraise(  # (8)
         platform_evidence,
         policy=policy,

@@ -9,6 +9,7 @@ bytes.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator
@@ -48,16 +49,28 @@ class Broker:
             Unreachable, NotAuthorized: the gateway did not answer, or not to this party.
         """
         events: list[Event] = []
-        work = [(pinned, self._desk.gateway.runs(pinned.id)) for pinned in self._desk.home.agreements()]
+        work: list[tuple[PinnedAgreement, list[RunEntry]]] = []
+        for pinned in self._desk.home.agreements():
+            try:
+                work.append((pinned, self._desk.gateway.runs(pinned.id)))
+            except Refused as error:  # it may not be registered there; the other agreements go on
+                events.append(Event("no", pinned.id, error.message, error))
         for _, runs in work:
             self._confirm_ledger(runs)
         for pinned, runs in work:
-            terms = self._terms(pinned)
-            for entry in runs:
-                if not self._desk.ledger.sent(_closed(entry.run)):
-                    events += self._guarded(terms, entry)
-            events += self._overdue(pinned)
+            try:
+                events += self._agreement(pinned, runs)
+            except Refused as error:
+                events.append(Event("no", pinned.id, error.message, error))
         return events
+
+    def _agreement(self, pinned: PinnedAgreement, runs: list[RunEntry]) -> list[Event]:
+        events: list[Event] = []
+        terms = self._terms(pinned)
+        for entry in runs:
+            if not self._desk.ledger.sent(_closed(entry.run)):
+                events += self._guarded(terms, entry)
+        return [*events, *self._overdue(pinned)]
 
     def _guarded(self, terms: Terms, entry: RunEntry) -> list[Event]:
         """One run; what is refused in it stops nothing else."""
@@ -195,12 +208,10 @@ def _own_heads(desk: Desk, run: str) -> list[LedgerHead]:
     own = desk.home.public_keys().signing
     heads: list[LedgerHead] = []
     for signed in (*desk.gateway.grants(run), *desk.gateway.consents(run)):
-        if {signature.keyid for signature in signed.signatures} != {own.text}:
-            continue
-        if signed.payloadType == envelopes.media_type(Grant):
-            heads.append(envelopes.verify(signed, Grant, {desk.party: own}).ledger)
-        elif (head := envelopes.verify(signed, Consent, {desk.party: own}).ledger) is not None:
-            heads.append(head)
+        kind: type[Grant | Consent] = Grant if signed.payloadType == envelopes.media_type(Grant) else Consent
+        with contextlib.suppress(Refused):  # others can write this party's name on it, which must not stop its broker
+            if (head := envelopes.verify(signed, kind, {desk.party: own}).ledger) is not None:
+                heads.append(head)
     return heads
 
 

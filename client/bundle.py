@@ -15,7 +15,7 @@ from sealroom.client.home import Home
 from sealroom.protocol import canonical, schema
 from sealroom.protocol import envelope as envelopes
 from sealroom.protocol.envelope import Envelope
-from sealroom.protocol.errors import Malformed
+from sealroom.protocol.errors import Malformed, NotGenuine
 from sealroom.protocol.schema import Many
 from sealroom.protocol.statements import Evidence, Request
 
@@ -89,8 +89,14 @@ def save(folder: Path, bundle: Bundle) -> Path:
 
 
 def gather(home: Home, gateway: Gateway, run: str) -> Bundle | None:
-    """Everything that the gateway shows of a run, unverified; None before there is a receipt."""
+    """Everything that the gateway shows of a run, unverified; None before there is a receipt.
+
+    Raises:
+        NotGenuine: it shows another run under this run's name.
+    """
     status = gateway.run(run)
+    if status.request.digest != run:  # all that follows hangs from the request, and would hold for the other run
+        raise NotGenuine("other-run", "the gateway shows another request under this run's name")
     receipt, evidence = gateway.receipt(run), gateway.evidence(run)
     if receipt is None or evidence is None:
         return None

@@ -194,7 +194,7 @@ def _appraise(bundle: Bundle, request: AdmittedRequest, grants: list[Grant], roo
     accepted: Accepted | None = None
     times: set[tuple[int, str]] = {(grant.created, grant.party) for grant in grants}
     for now, party in sorted(times) or [(request.request.created, "")]:
-        question = Question(request=request, standing=known, nonces={}, own=party or None, now=now)
+        question = Question(request=request, standing=known, nonces={}, own=party or None, now=now, past=True)
         accepted = appraise.appraise(bundle.evidence_bytes, question)
     assert accepted is not None  # noqa: S101 (there is at least one time)
     trusted = roots | frozenset(VENDOR_ROOTS)
@@ -233,6 +233,9 @@ def _consents(
 
 
 def _fate(offer: CheckedOffer, consents: dict[str, Consent]) -> ReleaseFate:
+    for consent in consents.values():
+        if consent.decision == "refuse" and (consent.share, consent.ledger) != (None, None):
+            raise NotAcceptable("refused-with-share", f"{consent.party} refused, and gave a share or a charge with it")
     shares = {party: _share(offer, consent) for party, consent in consents.items() if consent.decision == "release"}
     said = {party: "consented" if party in shares else f"refused ({c.remark})" for party, c in consents.items()}
     fate: Fate = "waiting"

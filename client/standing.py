@@ -45,14 +45,22 @@ class Standing:
         if now >= agreement.not_after:
             raise NotAcceptable("agreement-expired", "the agreement has expired", hint="agree on a new version")
 
-    def approved(self, agreement: Agreement, *, now: int, own: str | None) -> dict[str, tuple[Envelope, ...]]:
+    def approved(
+        self, agreement: Agreement, *, now: int, own: str | None, past: bool = False
+    ) -> dict[str, tuple[Envelope, ...]]:
         """Every measurement that enough parties approve at `now`, with their approvals.
 
         An approval counts from its creation until it expires or its party revokes it. `own` must be among the parties.
+        A revocation counts as soon as it is seen, whenever it says that it was made; only if `now` is in the past,
+        what was revoked later still stood.
         """
         by_measurement: dict[str, dict[str, Envelope]] = {}
         for digest, (signed, approval) in self.approvals.items():
-            if approval.created <= now + SKEW and now < approval.not_after and not self._revoked(digest, approval, now):
+            if (
+                approval.created <= now + SKEW
+                and now < approval.not_after
+                and not self._revoked(digest, approval, until=now + SKEW if past else None)
+            ):
                 by_measurement.setdefault(approval.measurement, {})[approval.party] = signed
         needed = {*agreement.approvals.mandatory, *(() if own is None else (own,))}
         return {
@@ -61,9 +69,9 @@ class Standing:
             if len(found) >= agreement.approvals.threshold and needed <= set(found)
         }
 
-    def _revoked(self, digest: str, approval: Approval, now: int) -> bool:
-        revocations = (revocation for _, revocation in self.revocations.values())
-        return any(r.approval == digest and r.party == approval.party and r.created <= now + SKEW for r in revocations)
+    def _revoked(self, digest: str, approval: Approval, *, until: int | None) -> bool:
+        revocations = (r for _, r in self.revocations.values() if until is None or r.created <= until)
+        return any(r.approval == digest and r.party == approval.party for r in revocations)
 
 
 def read(agreement: Agreement, agreement_id: str, statements: Sequence[Envelope]) -> Standing:

@@ -10,6 +10,7 @@ from sealroom.client import collect, memory, outbox
 from sealroom.client.desk import pinned_version
 from sealroom.client.errors import BudgetSpent, Unreachable
 from sealroom.client.ledger import Ledger
+from sealroom.client.transport import GatewayRefused
 from sealroom.protocol import canonical, envelope, schema
 from sealroom.protocol.errors import NotAcceptable
 from sealroom.protocol.keys import SealingKey, SigningKey, to_text
@@ -46,14 +47,14 @@ def stopped(world, party="partner"):
     world.gateway.post_statement(world.id, world.sign(party, said))
 
 
-def revoked(world, party="bank", by=None):
+def revoked(world, party="bank", by=None, created=NOW):
     approval = world.gateway.statements(world.id, "approval")[("bank", "partner").index(party)]
     said = Revocation(
         format="sealroom/revocation/v1",
         party=by or party,
         agreement=world.id,
         approval=approval.digest,
-        created=NOW,
+        created=created,
         remark="found a flaw",
     )
     world.gateway.post_statement(world.id, world.sign(by or party, said))
@@ -606,6 +607,57 @@ def test_heads_that_others_signed_freeze_nobody(world):
     world.step("bank")
     assert codes(world.step("partner")["partner"]) == []
     assert len(world.gateway.run_store[run].grants) == 2
+
+
+@pytest.mark.parametrize("kind", [Grant, Consent])
+def test_another_partys_name_on_a_statement_freezes_nobody(world, kind):
+    """Anybody can write a key's name beside a signature; only its holder can make the signature."""
+    run = world.ask()
+    world.play()
+    held = world.gateway.run_store[run]
+    mine = next(iter((held.grants if kind is Grant else held.consents).values()))
+    names = tuple(dataclasses.replace(s, keyid=world.members["partner"].signing.public.text) for s in mine.signatures)
+    document = envelope.unverified(mine, kind)
+    head = dataclasses.replace(document.ledger, sequence=10**6)
+    elsewhere = world.sign("bank", dataclasses.replace(document, ledger=head))
+    forged = dataclasses.replace(elsewhere, signatures=names)
+    world.gateway.tricks["grants"] = lambda grants: [*grants, forged]
+    second = requested(world, nonce="6b" * 32)
+    assert "challenged" in kinds(e for e in world.step("partner")["partner"] if e.run == second)
+
+
+def test_an_agreement_that_the_gateway_does_not_know_stops_no_other(world):
+    other, signed = parties.sign_agreement(world.members, parties.agreement_json(world.members, title="Another"))
+    world.homes["partner"].save_agreement(signed)
+    assert other.title == "Another"
+    known = world.gateway.runs
+
+    def runs(agreement):
+        if agreement != world.id:
+            raise GatewayRefused(404, "not-found", "there is no such agreement", "")
+        return known(agreement)
+
+    world.gateway.runs = runs
+    run = world.ask()
+    events = world.step("partner")["partner"]
+    assert [(e.kind, e.run) for e in events] == [("no", signed.digest), ("challenged", run)]
+    assert codes(events) == ["E3.gateway-not-found"]
+
+
+def test_statements_that_cannot_be_had_stop_no_other_agreement(world):
+    def refused(_):
+        raise GatewayRefused(409, "busy", "not now", "")
+
+    world.ask()
+    world.gateway.tricks["statements"] = refused
+    assert codes(world.step("partner")["partner"]) == ["E3.gateway-busy"]
+
+
+def test_a_revocation_holds_at_once_whatever_its_clock_says(world):
+    world.ask()
+    world.step()
+    revoked(world, created=NOW + 10**6)
+    assert codes(world.step("bank")["bank"]) == ["E3.measurement"]
 
 
 def test_a_gateway_that_is_gone_is_no_refusal(world):

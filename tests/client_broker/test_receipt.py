@@ -13,7 +13,7 @@ from sealroom.client import collect, receipt
 from sealroom.client.bundle import Bundle
 from sealroom.client.errors import Waiting
 from sealroom.protocol import canonical, envelope, schema
-from sealroom.protocol.errors import CannotOpen, Malformed, NotAcceptable, NotReleased, Refused
+from sealroom.protocol.errors import CannotOpen, Malformed, NotAcceptable, NotGenuine, NotReleased, Refused
 from sealroom.protocol.keys import SigningKey, to_text
 from sealroom.protocol.rules import Cost
 from sealroom.protocol.statements import Consent, Cosignature, Grant, Receipt, Request
@@ -201,6 +201,7 @@ TRICKS = {
     "a consent was charged less": (consented_without(charged=Cost(epsilon=0, bits=0)), "E3.uncharged"),
     "a consent carries no share": (consented_without(share=None), "E3.uncharged"),
     "a consent carries another share": (consented_without(share=to_text(bytes(32))), "E3.other-share"),
+    "a refusal carries a share": (consented_without(decision="refuse"), "E3.refused-with-share"),
     "a consent is about another release": (consented_without(release="11" * 32), "E3.stray-consent"),
     "a party answered twice": (twice("consents", Consent, remark="again"), "E3.second-consent"),
     "a cosignature is of another receipt": (
@@ -326,6 +327,21 @@ def test_nothing_is_kept_of_a_receipt_that_does_not_hold(tmp_path):
     with pytest.raises(NotAcceptable):
         collect.collect(home, world.gateway, run)
     assert list(home.run_folder(run).iterdir()) == []
+
+
+def test_another_run_is_not_collected_under_the_name_of_the_one_that_was_asked(tmp_path):
+    """The other run's receipt holds in itself; it is just not of this run."""
+    world = World(tmp_path)
+    first = world.ask("overlap")
+    world.play()
+    second = world.ask("overlap", "quality")
+    world.gateway.run_store[second] = world.gateway.run_store[first]
+    home = world.homes["compliance"]
+    with pytest.raises(NotGenuine) as caught:
+        collect.collect(home, world.gateway, second)
+    assert caught.value.code == "E2.other-run"
+    assert not (home.root / "runs" / second).exists()
+    assert collect.collect(home, world.gateway, first).opened
 
 
 def test_a_run_that_goes_on_is_waited_for(tmp_path):
