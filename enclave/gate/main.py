@@ -23,6 +23,7 @@ from sealroom.enclave.gate.session import Session, World
 from sealroom.enclave.jail import kernel
 from sealroom.enclave.quoter import quote
 from sealroom.protocol import wire
+from sealroom.protocol.errors import NotAcceptable, Refused
 
 _SEND_SECONDS = 60.0
 _PREFIXES = {"zygote": "jail", "engine": "engine"}
@@ -62,6 +63,9 @@ def _serve(sock: socket.socket, session: Session) -> int:
             except TimeoutError:
                 session.expire()
                 continue
+            except Refused as error:  # the stream is out of step, but the host may still take a receipt
+                session.refuse(error.code)
+                continue
             session.handle(message, fds)
     except Exception:  # noqa: BLE001 (a traceback would be text from inside)
         return 1
@@ -76,6 +80,8 @@ class _Compute:
 
     def __call__(self, run: AdmittedRun, payloads: Mapping[str, Payload]) -> tuple[list[Result], tuple[str, ...]]:
         in_force: list[str] = []
+        if {layer.partition(":")[0] for layer in self._required} - set(_PREFIXES.values()):
+            raise NotAcceptable("missing-layer", "a layer is required of a process that does not exist")
         for name, child in (("zygote", self._zygote), ("engine", self._engine)):
             child.wait_ready()
             prefix = f"{_PREFIXES[name]}:"

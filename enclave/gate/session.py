@@ -74,7 +74,11 @@ class Session:
 
     def expire(self) -> None:
         """The host fell silent for too long: end, with a receipt if there was evidence."""
-        self._end(Ending.refused("E3.expired"))
+        self.refuse("E3.expired")
+
+    def refuse(self, code: str) -> None:
+        """No message can be taken any more, for this reason: end, with a receipt if there was evidence."""
+        self._end(Ending.refused(code))
 
     def _dispatch(self, message: dict[str, Any], fds: Sequence[int]) -> None:
         try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import socket
 
 import pytest
 
 from sealroom.attestation import binding
+from sealroom.enclave.gate import main
 from sealroom.enclave.gate.compute import Result
 from sealroom.enclave.gate.phases import ACCEPTS, DESCRIPTORS, FIELDS, Phase, accept
 from sealroom.enclave.gate.receipts import REASON_BYTES
@@ -305,3 +307,40 @@ def test_three_data_owners_each_grant_and_each_is_asked():
         ("overlap-second", "partner"): ("bank", "second"),
     }
     assert schema.decode(type(receipt), schema.encode(receipt)) == receipt
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (b"\0\0\0\2{]", "E1.not-json"),
+        (b"\0\0\0\2[]", "E1.not-object"),
+        (b"\xff\xff\xff\xff", "E1.too-large"),
+    ],
+)
+def test_a_host_that_breaks_the_framing_is_refused_with_a_receipt(played: world.Play, frame: bytes, code: str):
+    host = world.Host()
+    host.start(played)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(frame)
+        assert main._serve(ours, host.session) == 0
+    receipt = host.receipt()
+    assert receipt.status == "refused"
+    assert world.reasons_for(receipt, played.members["bank"]) == {"*": code}
+
+
+def test_a_host_that_leaves_gets_no_receipt(played: world.Play):
+    host = world.Host()
+    host.start(played)
+    ours, theirs = socket.socketpair()
+    with ours:
+        theirs.close()
+        assert main._serve(ours, host.session) == 1
+    assert not host.of_type("receipt")
+
+
+def test_a_layer_that_is_required_of_nobody_is_missing(played: world.Play):
+    compute = main._Compute(None, None, ["engine:seccomp", "gaol:seccomp"])
+    with pytest.raises(NotAcceptable) as caught:
+        compute(None, {})
+    assert caught.value.code == "E3.missing-layer"
