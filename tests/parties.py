@@ -1,4 +1,4 @@
-"""A bank, a partner, an operator, a second partner, and everything they sign: real keys, real envelopes, no platform."""
+"""A bank, a partner, an operator, a second partner, and everything they sign: real keys and envelopes, no platform."""
 
 from __future__ import annotations
 
