@@ -25,7 +25,6 @@ from sealroom.protocol.rules import AudienceToOwner, Metrics
 ENGINE_SECONDS = 3600.0
 MOST_CANONICAL = 64 << 20
 MOST_JOB_OUTPUT = 1 << 30
-MOST_JOBS = 16
 _GRACE = 30.0
 
 
@@ -121,7 +120,7 @@ class Computation:
 
     def _serve_engine(self) -> dict[str, Result]:
         found: dict[str, Result] = {}
-        jobs = 0
+        ran: list[object] = []
         while True:
             message, fds = self._engine.receive(ENGINE_SECONDS)
             with contextlib.ExitStack() as stack:
@@ -129,9 +128,10 @@ class Computation:
                 if message.get("done") is True:
                     return found
                 if message.get("need") == "job":
-                    jobs += 1
-                    if jobs > MOST_JOBS:
-                        raise Malformed("engine", "the engine asks for too many jobs")
+                    # What a grant charges for the time of hidden code counts on one job for each rule.
+                    if message.get("rule") in ran:
+                        raise Malformed("engine", "the engine asks for a second job of one rule")
+                    ran.append(message.get("rule"))
                     self._run_job(message, fds)
                     continue
                 result = _result(message, fds)

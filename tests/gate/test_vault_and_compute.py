@@ -119,7 +119,7 @@ def test_a_memory_file_that_could_shrink_is_refused(run: AdmittedRun):
         [{**NEED, "output_bytes": 0}],
         [{**NEED, "output_bytes": True}],
         [{**NEED, "output_bytes": 2 << 30}],
-        [NEED] * 17,
+        [NEED, NEED],
     ],
 )
 def test_an_engine_that_breaks_the_protocol_ends_the_run(run: AdmittedRun, said: list):
