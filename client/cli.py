@@ -33,6 +33,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     },
     "Bring": {
         "pack": ("pack:command", "Make a deterministic bundle of a job's code."),
+        "mock": ("mock:command", "Try a bundle on made-up rows in the same jail."),
         "seal": ("seal:command", "Check and encrypt data or code on this machine."),
         "submit": ("submit:command", "Send agreement, approvals and ciphertext to the gateway."),
     },

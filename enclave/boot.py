@@ -1,8 +1,8 @@
-"""The first code of the image: choose what this process can import, then become one of the enclave's three programs.
+"""The first code of the image: choose what this process can import, then become one of the enclave's programs.
 
-Runs in: gate, engine, zygote.   Believes: the image around it.   Spec: §9.
+Runs in: gate, engine, zygote; an author's mock run.   Believes: the image around it.   Spec: §9.
 
-Called as `python3 -I -S -B <image>/app/boot.py gate|engine|zygote [control descriptor]`. Nothing but the image and its
+Called as `python3 -I -S -B <image>/app/boot.py gate|engine|zygote|mock [descriptor]`. Nothing but the image and its
 interpreter's standard library can be imported: no packages of the machine, no `.pth` files, no current folder.
 """
 
@@ -17,6 +17,7 @@ ROLES = {
     "gate": ("gate", "sealroom.enclave.gate.main"),
     "engine": ("job", "sealroom.enclave.engine.serve"),
     "zygote": ("job", "sealroom.enclave.jail.zygote"),
+    "mock": ("job", "sealroom.enclave.mock.main"),  # never part of a run: see docs/JOBS.md
 }
 MISUSE = 2
 
@@ -31,7 +32,7 @@ def main(arguments: list[str]) -> int:
     packages, module = ROLES[arguments[0]]
     control = arguments[1:]
     if len(control) != (arguments[0] != "gate") or not all(text.isdecimal() for text in control):
-        return _complain("engine and zygote take the number of their control descriptor, gate takes nothing")
+        return _complain("gate takes nothing, the others take the number of their control descriptor")
     app = Path(__file__).resolve().parent
     sys.path += [str(app), str(app.parent / packages)]
     program = importlib.import_module(module)
