@@ -14,7 +14,7 @@ import functools
 import time
 from collections.abc import Callable, Iterator
 
-from sealroom.client import admission, answering, appraise, grants, memory, outbox, purses, standing
+from sealroom.client import admission, answering, appraise, grants, memory, outbox, purses, received, standing
 from sealroom.client.admission import AdmittedRequest
 from sealroom.client.appraise import Accepted, Question
 from sealroom.client.desk import Desk, Event, Terms
@@ -181,9 +181,10 @@ class Broker:
         return ledger.sent(f"cosignature/{run}") or (not receipt and ledger.find(grants.end_matter(run)) is not None)
 
     def _terms(self, pinned: PinnedAgreement) -> Terms:
-        """Statements that stand: the gateway's, this party's own, and all that were ever seen."""
+        """Statements that stand: the gateway's, this party's own, those that came as files, and all ever seen."""
         desk = self._desk
         fresh = [*outbox.waiting(desk.home, pinned.id), *outbox.sent(desk.home, pinned.id)]
+        fresh += received.kept(desk.home, pinned.id)
         for kind in KINDS:
             fresh += desk.gateway.statements(pinned.id, kind)
         found = standing.read(pinned.agreement, pinned.id, fresh)

@@ -9,15 +9,15 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
-from sealroom.client import files
-from sealroom.client.gateway import Gateway
+from sealroom.client import files, received
+from sealroom.client.gateway import Gateway, StatementKind
 from sealroom.client.home import Home
 from sealroom.protocol import canonical, schema
 from sealroom.protocol import envelope as envelopes
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.errors import Malformed, NotGenuine
 from sealroom.protocol.schema import Many
-from sealroom.protocol.statements import Evidence, Request
+from sealroom.protocol.statements import Approval, Evidence, Request, Revocation
 
 MOST_BYTES = 64 << 20
 FILE = "receipt.json"
@@ -105,8 +105,8 @@ def gather(home: Home, gateway: Gateway, run: str) -> Bundle | None:
     return Bundle(
         format="sealroom/receipt-bundle/v1",
         agreement=_chain(home, asked.agreement, asked.version),
-        approvals=_sorted(gateway.statements(asked.agreement, "approval")),
-        revocations=_sorted(gateway.statements(asked.agreement, "revocation")),
+        approvals=_statements(home, gateway, asked.agreement, "approval", Approval),
+        revocations=_statements(home, gateway, asked.agreement, "revocation", Revocation),
         manifests=_sorted([state.manifest for state in states if state is not None]),
         request=status.request,
         evidence=schema.decode(Evidence, canonical.decode(evidence, most=MOST_BYTES)),
@@ -116,6 +116,15 @@ def gather(home: Home, gateway: Gateway, run: str) -> Bundle | None:
         receipt=receipt,
         cosignatures=_sorted(gateway.cosignatures(run)),
     )
+
+
+def _statements(
+    home: Home, gateway: Gateway, agreement: str, kind: StatementKind, document: type
+) -> tuple[Envelope, ...]:
+    """What the gateway shows, and what came to this home as files."""
+    media = envelopes.media_type(document)
+    came = [e for e in received.kept(home, agreement) if e.payloadType == media]
+    return _sorted(list({e.digest: e for e in (*gateway.statements(agreement, kind), *came)}.values()))
 
 
 def _chain(home: Home, agreement: str, version: str) -> tuple[Envelope, ...]:

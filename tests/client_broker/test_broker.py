@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from sealroom.client import collect, memory, outbox
+from sealroom.client import collect, memory, outbox, received
 from sealroom.client.desk import pinned_version
 from sealroom.client.errors import BudgetSpent, Unreachable
 from sealroom.client.ledger import Ledger
@@ -15,7 +15,17 @@ from sealroom.protocol import canonical, envelope, schema
 from sealroom.protocol.errors import NotAcceptable
 from sealroom.protocol.keys import SealingKey, SigningKey, to_text
 from sealroom.protocol.rules import Cost
-from sealroom.protocol.statements import Consent, Cosignature, Grant, Offer, Receipt, Request, Revocation, Stop
+from sealroom.protocol.statements import (
+    Approval,
+    Consent,
+    Cosignature,
+    Grant,
+    Offer,
+    Receipt,
+    Request,
+    Revocation,
+    Stop,
+)
 from tests import parties
 from tests.client_broker.world import MEASUREMENT, NOW, TEXTS, World
 
@@ -232,6 +242,16 @@ def test_a_revocation_that_was_seen_once_cannot_be_hidden_afterwards(world):
     del world.gateway.posted_statements[-1]
     world.step()
     assert codes(world.step("partner")["partner"]) == ["E3.measurement"]
+
+
+def test_an_approval_that_came_as_a_file_counts_like_one_from_the_gateway(world):
+    approvals = [e for e in world.gateway.posted_statements if "approval" in e.payloadType]
+    by_bank = next(e for e in approvals if envelope.unverified(e, Approval).party == "bank")
+    world.gateway.posted_statements.remove(by_bank)
+    received.keep(world.homes["partner"], by_bank)
+    world.ask()
+    world.step()
+    assert "granted" in [event.kind for event in world.step("partner")["partner"]]
 
 
 def test_a_stop_signed_at_home_holds_before_anybody_else_hears_it(world):
