@@ -42,16 +42,12 @@ class Worker:
 
     def serve(self) -> None:
         """Work until `stop`; a failure of ours ends the run at hand and nothing else."""
-        self.recover()
-        while not self.stopping.is_set():
-            try:
-                self.step()
-            except EndedError:
-                break
-            except Exception as error:  # noqa: BLE001 (the queue goes on)
-                _LOG.error("the worker failed: %s", type(error).__name__)
-                self.recover()
-            self.bell.wait(_IDLE)
+        sound = False
+        with contextlib.suppress(EndedError):
+            while not self.stopping.is_set():
+                sound = sound or self._tried(self.recover)
+                sound = sound and (self._tried(self.step) or self._tried(self.recover))
+                self.bell.wait(_IDLE)
 
     def stop(self) -> None:
         """Have `serve` end soon; the run at hand is dealt with as after a restart."""
@@ -67,15 +63,34 @@ class Worker:
         self._conduct(run)
         return True
 
+    def settle(self) -> None:
+        """Write down what becomes of runs whose enclave nobody holds any more; touches the database and nothing else.
+
+        To be called before calls are taken: no owner may grant to, and be charged for, an enclave that is lost. A run
+        goes back to the queue if it had given no evidence yet.
+        """
+        for run in self.store.runs.open():
+            if run.state in runs.LIVE:
+                self._give_up(run, again=run.state == runs.LAUNCHING)
+
     def recover(self) -> None:
-        """End every enclave that is left from before; a run goes back to the queue if it had given no evidence yet."""
+        """Settle what is left from before, and end its enclaves."""
+        self.settle()
         self.launcher.clear_all()
         for run in self.store.runs.with_guest():
             self.launcher.clear(Path(run.run_dir or ""), run.guest)
             self._clean(run)
-        for run in self.store.runs.open():
-            if run.state in runs.LIVE:
-                self._give_up(run, again=run.state == runs.LAUNCHING)
+
+    def _tried(self, work: Callable[[], object]) -> bool:
+        """Whether it came to its end; a failure is logged, and the queue goes on."""
+        try:
+            work()
+        except EndedError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            _LOG.error("the worker failed: %s", type(error).__name__)
+            return False
+        return True
 
     def _conduct(self, run: Run) -> None:
         run_dir = self.settings.home / "runs" / f"{run.run[:16]}-{run.attempts + 1}"

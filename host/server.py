@@ -40,6 +40,7 @@ def serve(settings: Settings, *, ready: Callable[[], None]) -> None:
         bell = Bell()
         store = open_store(settings.home, most=settings.store_most, changed=bell.ring)
         worker = Worker(store=store, settings=settings, launcher=launcher(settings), bell=bell, clock=time.time)
+        worker.settle()
         thread = threading.Thread(target=worker.serve, name="worker", daemon=True)
         thread.start()
         for number in (signal.SIGTERM, signal.SIGINT):

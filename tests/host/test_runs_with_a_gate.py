@@ -325,6 +325,33 @@ def test_after_a_crash_runs_go_back_or_fail(gateway: Any, worker: Worker, state:
     assert (gateway.store.runs.get(run).launched is None) == (expected == "queued")
 
 
+def test_lost_runs_are_settled_before_anything_else_is_done(gateway: Any, worker: Worker) -> None:
+    lost, free = gateway.start(), gateway.start()
+    gateway.store.database.write("UPDATE runs SET state = 'waiting-for-grants', guest = 'x' WHERE run = ?", lost)
+    worker.launcher = None  # type: ignore[assignment]
+    worker.settle()
+    assert real_state(gateway, lost) == "failed"
+    assert real_state(gateway, free) == "waiting-for-challenges"
+
+
+def test_a_worker_that_could_not_clear_up_tries_again(
+    gateway: Any, going: Any, helpers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = []
+
+    def clear_all(_: object) -> None:
+        if not failures:
+            failures.append(1)
+            raise PermissionError("not now")
+
+    monkeypatch.setattr(ProcessLauncher, "clear_all", clear_all)
+    run = gateway.start()
+    gateway.challenge(run)
+    going()
+    helpers.until(lambda: gateway.state(run) == "waiting-for-grants")
+    assert failures == [1]
+
+
 def test_a_run_that_crashes_the_gateway_again_and_again_is_given_up(gateway: Any, worker: Worker) -> None:
     run = gateway.start()
     gateway.store.database.write("UPDATE runs SET state = 'launching', attempts = 3 WHERE run = ?", run)
