@@ -22,6 +22,7 @@ from sealroom.client.errors import BudgetSpent
 from sealroom.client.inbox import Outcome
 from sealroom.client.memory import AcceptedBefore
 from sealroom.protocol import envelope as envelopes
+from sealroom.protocol import wire
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.errors import NotAcceptable, Refused
 from sealroom.protocol.statements import Cosignature, Request
@@ -108,6 +109,8 @@ def _offers(desk: Desk, ended: Ended) -> list[CheckedOffer]:
 
 def _answer(desk: Desk, terms: Terms, ended: Ended, offer: CheckedOffer) -> Event | None:
     """Answer one offer, or post again what was answered; None if there is nothing to do."""
+    if not desk.ledger.sent(f"consent/{offer.release}") and _is_over(desk, ended.run):
+        return None  # nobody takes an answer any more: it would be charged for nothing
     if (known := desk.ledger.find(consent.matter(ended.run, offer))) is None:
         choice = _choice(desk, terms, ended, offer)
         if choice.answer is None:
@@ -123,6 +126,12 @@ def _answer(desk: Desk, terms: Terms, ended: Ended, offer: CheckedOffer) -> Even
         return None
     kind: EventKind = "released" if known.draft.kind == "release" else "refused"
     return Event(kind, ended.run, f"{offer.rule.name} to {offer.offer.recipient}")
+
+
+def _is_over(desk: Desk, run: str) -> bool:
+    """Whether a run ended without every answer. A gateway that lies about it only loses the release."""
+    state = desk.gateway.run(run).state
+    return state != "done" and state in wire.RUN_FINAL_STATES
 
 
 def _choice(desk: Desk, terms: Terms, ended: Ended, offer: CheckedOffer) -> Choice:
