@@ -80,7 +80,7 @@ def charged_exactly(scene: Scene, party: str, ledger: Ledger, requests: dict[str
     agreement = scene.homes[party].agreement().agreement
     spent = dict.fromkeys(purses.limits(agreement, party), NOTHING)
     for run, request in requests.items():
-        mine = [entry for entry in entries if run in (entry.draft.once.split("/") + [entry.draft.name])]
+        mine = [entry for entry in entries if run in [*entry.draft.once.split("/"), entry.draft.name]]
         kinds = Counter(entry.draft.kind for entry in mine)
         posted_is_charged(scene, party, run, entries)
         price = charges(scene, party, run, request, kinds)

@@ -14,7 +14,7 @@ from typing import Any
 
 
 class Fuse:
-    """A plan is JSON: `at`, a pattern that a whole point must match; `not`, points where somebody died before; `victim`.
+    """A plan is JSON: `at`, a pattern that a whole point must match; `not`, points where somebody died; `victim`.
 
     The victim is this very process, unless the plan names another and there is a hand to kill it with. A point is
     written down before it kills. A point that is passed again in one life, or one run, gets a number.

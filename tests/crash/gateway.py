@@ -1,7 +1,7 @@
 """`sealroom-host serve`, except that it kills itself or its enclave as a plan says.
 
-`python -m tests.crash.gateway HOME PREFIX`. The plan is read anew whenever a run is taken from the queue. Points are the commits of the gateway's database, ciphertexts that get their name, and messages to and from the gate
-and the processor.
+`python -m tests.crash.gateway HOME PREFIX`. The plan is read anew whenever a run is taken from the queue. Points are
+the commits of the gateway's database, ciphertexts that get their name, and messages to and from gate and processor.
 """
 
 from __future__ import annotations

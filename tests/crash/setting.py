@@ -101,12 +101,23 @@ class Template:
         self.actors = {name: Actor.make(name, folder / name) for name in PARTIES}
         self.phrases = {name: (folder / name / "passphrase").read_text("utf-8") for name in PARTIES}
         self.socket = folder / "cpu.sock"
+        self.cpu: Program | None = None
         self.host = folder / "host"
+        self.image = self._own_image()
         self._data()
         self.actors["operator"].type("init", "--role", "operator", "--name", "operator", "--to", folder)
         services.run(["sealroom.attestation.simulated", "init", "--home", str(folder / "cpu")])
         self.card = self._gateway_card()
         self._agree()
+
+    def _own_image(self) -> Path:
+        """A copy by hard links where there are any: an image that is built meanwhile is not launched."""
+        copy = self.folder / "image"
+        done = subprocess.run(["cp", "-al", str(IMAGE), str(copy)], capture_output=True, check=False)
+        if done.returncode:
+            shutil.rmtree(copy, ignore_errors=True)
+            return IMAGE
+        return copy
 
     def _data(self) -> None:
         tables = {
@@ -132,7 +143,7 @@ class Template:
         listen = f"127.0.0.1:{services.free_port()}"
         made = services.run(
             ["sealroom.host", "init", "--home", str(self.host), "--operator-key", key, "--listen", listen,
-             "--image", str(IMAGE), "--processor", str(self.socket), "--json"]
+             "--image", str(self.image), "--processor", str(self.socket), "--json"]
         )  # fmt: skip
         return dict(json.loads(made))
 
@@ -149,9 +160,9 @@ class Template:
             "--operator", "operator", "--platform-root", self.folder / "cpu" / "root.der",
             "--infer", f"customers={self.folder / 'customers.csv'}", "--infer",
             f"prospects={self.folder / 'prospects.csv'}", "--output", self.folder / "agreement.json",
-            "--approve", IMAGE,
+            "--approve", self.image,
         )  # fmt: skip
-        partner.type("agreement", "sign", signed, "--approve", IMAGE, "--yes", "--output", signed)
+        partner.type("agreement", "sign", signed, "--approve", self.image, "--yes", "--output", signed)
         operator.type("agreement", "sign", signed, "--yes", "--output", signed)
         operator.type("init", *at)
         with self.processor(), self.serving():
@@ -169,6 +180,7 @@ class Template:
         program = Program([*command, str(self.socket)], self.folder / "processor.log")
         try:
             services.wait_for("the processor", self.socket, program.process, program.log)
+            self.cpu = program
             yield program
         finally:
             program.stop()
@@ -268,11 +280,12 @@ class Scene:
         for _ in range(8):
             try:
                 runs.send(self.gateways["bank"], made)
-                return made.run
             except Unreachable:
                 if unanswered is None:
                     raise
                 unanswered()
+            else:
+                return made.run
         raise AssertionError("the gateway never took the request")
 
     @property

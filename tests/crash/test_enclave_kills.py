@@ -23,8 +23,8 @@ TABLE = [
     ("gate", FIRST_GRANT, "failed", None, False),
     ("gate", GRANTED, "failed", 3, False),
     ("gate", COMPUTING, "failed", 3, False),
-    ("gate", SEALING, "failed", 3, False),
-    ("gate", FIRST_OFFER, "failed", 3, False),
+    ("gate", SEALING, None, 3, None),
+    ("gate", FIRST_OFFER, None, 3, None),
     ("gate", OFFERED, None, 3, None),
     ("gate", RECEIPT, "done", 3, True),
     ("engine", ATTESTED, "failed", 3, True),
@@ -34,8 +34,8 @@ TABLE = [
     ("zygote", COMPUTING, "failed", 3, True),
     ("zygote", SEALING, "done", 3, True),
 ]
-"""None where it depends on who is faster: an owner that grants, a gate that has sent what it had to send."""
-OFTEN = [row for row in TABLE if row[1] in (ATTESTED, COMPUTING, FIRST_OFFER) or row[:2] == ("gate", LAUNCHED)]
+"""None where it depends on who is faster: an owner that grants, a gate whose last words were on their way."""
+OFTEN = [row for row in TABLE if row[1] == COMPUTING or row[:2] in (("gate", LAUNCHED), ("gate", ATTESTED))]
 
 
 def play(scene: Scene, victim: str, point: str, rules: tuple[str, ...]) -> str:
