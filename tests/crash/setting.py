@@ -66,7 +66,7 @@ def until(holds: Callable[[], Any], what: str, *, seconds: float = PATIENCE) -> 
     end = time.monotonic() + seconds
     while not (found := holds()):
         assert time.monotonic() < end, f"waited {seconds} seconds for: {what}"
-        time.sleep(0.02)
+        time.sleep(0.05)
     return found
 
 
@@ -240,7 +240,7 @@ class Scene:
 
     def start_broker(self, party: str, plan: dict[str, Any] | None = None) -> Program:
         """`sealroom broker --watch`, or the same broker with a plan of when to die."""
-        command = ["sealroom.client", "broker", "--watch", "--every", "0.25"]
+        command = ["sealroom.client", "broker", "--watch", "--every", "0.5"]
         if plan is not None:
             self.plan(party, plan)
             command = ["tests.crash.party", str(self.folder / party), *command[1:]]
