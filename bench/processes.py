@@ -57,7 +57,10 @@ def cold(image: Path) -> Iterator[Pair]:
 
 def _importing(start: Sequence[str], packages: Path, names: Sequence[str]) -> subprocess.Popen[bytes]:
     script = f"import sys; sys.path.append({str(packages)!r}); import {', '.join(names)}; print('ready', flush=True)"
-    return subprocess.Popen([*start, "-c", script], stdout=subprocess.PIPE, env={**layers.ENVIRONMENT})
+    # A session of its own, as `Child` has: kernels share the processor out among sessions.
+    return subprocess.Popen(
+        [*start, "-c", script], stdout=subprocess.PIPE, env={**layers.ENVIRONMENT}, start_new_session=True
+    )
 
 
 @contextlib.contextmanager
