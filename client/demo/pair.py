@@ -81,7 +81,7 @@ def load(path: Path) -> Pair:
 
 def agreement_spec(pair: Pair, folder: Path, *, percent: int, floor: int) -> dict[str, Any]:
     """The collaboration's description for `sealroom agreement new`; owners fill in the values of their categories."""
-    datasets = {
+    datasets: dict[str, dict[str, Any]] = {
         side.dataset: {
             "owner": side.party,
             "id": side.id,
@@ -90,6 +90,8 @@ def agreement_spec(pair: Pair, folder: Path, *, percent: int, floor: int) -> dic
         }
         for side in (pair.left, pair.right)
     }
+    # An outcome is one value or another, also where the values are written as numbers.
+    datasets[pair.left.dataset]["features"][pair.outcome.column] = "category"
     bundles = {"model": {"owner": pair.left.party, "lane": "whole"}}
     if pair.segments is not None:
         bundles[pair.segments.bundle] = {"owner": pair.left.party, "lane": "query"}

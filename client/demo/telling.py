@@ -160,11 +160,12 @@ def _who(scene: Stage, learned: bool) -> list[dict[str, str]]:  # noqa: FBT001
 def _shapes(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Form and size of every release: what must not depend on where the demo is played."""
     runs = [run for run in (found["first"], found["second"]) if run]
-    return [
+    shapes = [
         {"rule": release["rule"], "recipient": release["recipient"], "size": release["size"]}
         for run in runs
         for release in run["receipts"][0]["releases"]
     ]
+    return sorted(shapes, key=lambda shape: str(shape["rule"]))
 
 
 def _receipt(found: Mapping[str, Any]) -> dict[str, Any]:
