@@ -28,10 +28,11 @@ own_base() {
     command -v mmdebstrap >/dev/null ||
       fail "no BASE is given, and mmdebstrap is not installed" "BASE=python:3.11-slim-bookworm@sha256:... (deploy/README.md)"
     say "making a base out of Debian packages (about a minute)"
-    rm -f "$made.new"
-    deploy/base/build.sh "$made.new" >build/base.log 2>&1 ||
+    new=build/base.new.tar # mmdebstrap goes by the ending
+    rm -f "$new"
+    deploy/base/build.sh "$new" >build/base.log 2>&1 ||
       { tail -5 build/base.log >&2; fail "the base was not made" "see build/base.log, or give BASE=IMAGE"; }
-    mv "$made.new" "$made"
+    mv "$new" "$made"
   fi
   base=sealroom-base:$(sha256sum "$made" | cut -c1-16)
   docker image inspect "$base" >/dev/null 2>&1 || docker import "$made" "$base" >/dev/null
