@@ -20,7 +20,7 @@ from sealroom.client.demo.pair import Pair
 from sealroom.client.demo.props import gauges
 from sealroom.client.home import Home
 from sealroom.client.ledger import Ledger
-from sealroom.protocol import wire
+from sealroom.protocol import terms, wire
 
 RUN_SECONDS = 600.0
 POLL_SECONDS = 0.5
@@ -256,6 +256,12 @@ class Stage:
                 break
             time.sleep(POLL_SECONDS)
         raise DemoFailed("nobody refused the changed image")
+
+    def slot(self) -> dict[str, Any]:
+        """Seconds of the slots of hidden code, and the bits that its choice of when to end was charged with per run."""
+        agreement = Home.open(self.bank.folder / "home").agreement().agreement
+        opaque = tuple(rule.name for rule in agreement.rules if "whole" in rule.lanes)
+        return {"seconds": agreement.slots.opaque, "bits": terms.status_cost(agreement, opaque).bits / 1000}
 
     def budgets(self) -> list[dict[str, Any]]:
         """What each owner's purses have spent, from its own ledger."""

@@ -79,6 +79,8 @@ def closing(report: Mapping[str, Any], folder: Path) -> str:
     receipt = "verified offline by both owners" if report["receipt"]["verified"] else "NOT verified"
     return (
         f"\n  Receipts: {receipt}. Platform: {report['platform']['class']}. Launcher: {report['launcher']}.\n"
+        f"  Slots of {report['slot']['seconds']} seconds show when hidden code ended: with status and reasons, up to "
+        f"{report['slot']['bits']:.0f} bits a run, charged.\n"
         "  A simulated platform protects nobody from the operator; docs/LIMITATIONS.md says what that means.\n\n"
         f"  Look at {folder / 'report.html'}\n"
     )
@@ -110,6 +112,7 @@ def report(scene: Stage, found: Mapping[str, Any], *, seconds: float) -> dict[st
         "tamper": found["tamper"],
         "receipt": _receipt(found),
         "budgets": scene.budgets(),
+        "slot": scene.slot(),
         "commands": {actor.name: actor.typed for actor in (scene.bank, scene.partner, scene.operator)},
         "shapes": _shapes(found),
     }
