@@ -15,33 +15,41 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 
+import numpy as np
+import numpy.typing as npt
+
 DEPTH = 4
 MOST_INFLATED = 64 << 20
 LEAST = 6
 """Bytes of a form; shorter ones would be found by chance."""
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
 _HEX = re.compile(rb"(?:[0-9a-f]{2}){12,}|(?:[0-9A-F]{2}){12,}")
-_DEFLATED = re.compile(rb"\x1f\x8b\x08|[\x08-\x78][\x01-\xff]", re.DOTALL)
 
 
 class Scanner:
     """Finds any of the `values` (name -> text or whole number)."""
 
     def __init__(self, values: Mapping[str, str | int]) -> None:
-        self._names: dict[bytes, tuple[str, str]] = {}
+        self._forms: dict[bytes, dict[bytes, tuple[str, str]]] = {}
+        # Which three bytes any form begins with: one look-up per position, whatever the number of forms.
+        self._starts = np.zeros(1 << 24, bool)
         for name, value in values.items():
             for form, data in forms(value):
                 assert len(data) >= LEAST, (name, form)
-                self._names.setdefault(data, (name, form))
-        # One alternation is searched faster than many patterns; the longest first, so that forms are told apart.
-        ordered = sorted(self._names, key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(re.escape(data) for data in ordered))
+                self._forms.setdefault(data[:3], {}).setdefault(data, (name, form))
+                self._starts[int.from_bytes(data[:3], "big")] = True
 
     def find(self, data: bytes, depth: int = DEPTH) -> set[tuple[str, str]]:
         """(name, form) of everything found in `data`; forms inside of others are joined by `<`."""
-        found = {self._names[match.group()] for match in self._pattern.finditer(data)}
+        found: set[tuple[str, str]] = set()
+        if len(data) < LEAST:
+            return found
+        octets = np.frombuffer(data, np.uint8).astype(np.int32)
+        for at in np.flatnonzero(self._starts[octets[:-2] << 16 | octets[1:-1] << 8 | octets[2:]]).tolist():
+            known = self._forms[data[at : at + 3]]
+            found |= {what for form, what in known.items() if data.startswith(form, at)}
         if depth:
-            for wrapping, inner in unwrapped(data):
+            for wrapping, inner in unwrapped(data, octets):
                 found |= {(name, f"{form} < {wrapping}") for name, form in self.find(inner, depth - 1)}
         return found
 
@@ -86,7 +94,7 @@ def base64_parts(data: bytes) -> Iterator[bytes]:
         yield part.translate(bytes.maketrans(b"+/", b"-_"))
 
 
-def unwrapped(data: bytes) -> Iterator[tuple[str, bytes]]:
+def unwrapped(data: bytes, octets: npt.NDArray[np.int32]) -> Iterator[tuple[str, bytes]]:
     """(what it was, content) of base64 and hex runs and of compressed streams in `data`."""
     for match in _BASE64.finditer(data):
         text = match.group().rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
@@ -94,12 +102,14 @@ def unwrapped(data: bytes) -> Iterator[tuple[str, bytes]]:
             yield "base64", base64.b64decode(text + b"=" * (-len(text) % 4))
     for match in _HEX.finditer(data):
         yield "hex", binascii.unhexlify(match.group())
-    for match in _DEFLATED.finditer(data):
-        head = match.group()
-        if len(head) == 3 or (head[0] & 15 == 8 and (head[0] * 256 + head[1]) % 31 == 0):
-            inflated = _inflate(data, match.start(), 31 if len(head) == 3 else 15)
-            if inflated:
-                yield "compressed", inflated
+    first, second = octets[:-1], octets[1:]
+    gzipped = (first == 0x1F) & (second == 0x8B)
+    deflated = (first & 0x8F == 8) & ((first << 8 | second) % 31 == 0)
+    for at in np.flatnonzero(gzipped | deflated).tolist():
+        # 16 more tells the library that the stream is a gzip's.
+        inflated = _inflate(data, at, 15 + 16 * int(gzipped[at]))
+        if inflated:
+            yield "compressed", inflated
 
 
 def _inflate(data: bytes, start: int, bits: int) -> bytes:
