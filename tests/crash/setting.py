@@ -276,10 +276,9 @@ class Scene:
 
     def ask(self, rules: Sequence[str] = RULES, *, unanswered: Callable[[], object] | None = None) -> str:
         """Ask for a run; when nobody answers, call `unanswered` and send the same request again."""
-        made = None
-        for _ in range(16):
+        made = runs.prepare(self.homes["bank"], self.gateways["bank"], rules=rules)
+        for _ in range(8):
             try:
-                made = made or runs.prepare(self.homes["bank"], self.gateways["bank"], rules=rules)
                 runs.send(self.gateways["bank"], made)
             except Unreachable:
                 if unanswered is None:
