@@ -276,9 +276,10 @@ class Scene:
 
     def ask(self, rules: Sequence[str] = RULES, *, unanswered: Callable[[], object] | None = None) -> str:
         """Ask for a run; when nobody answers, call `unanswered` and send the same request again."""
-        made = runs.prepare(self.homes["bank"], self.gateways["bank"], rules=rules)
-        for _ in range(8):
+        made = None
+        for _ in range(16):
             try:
+                made = made or runs.prepare(self.homes["bank"], self.gateways["bank"], rules=rules)
                 runs.send(self.gateways["bank"], made)
             except Unreachable:
                 if unanswered is None:

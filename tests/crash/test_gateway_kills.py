@@ -113,7 +113,7 @@ def test_nobody_can_grant_to_an_enclave_whose_gateway_has_died(scene):
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(not ALL, reason="the whole table runs with SEALROOM_CRASH=all")
 def test_a_gateway_killed_at_every_point_leaves_every_run_in_a_clear_state(scene, table):
-    keeper = Keeper(scene, ".*")
+    keeper = Keeper(scene, "(?!.*(take_nonce|reply|end) #).*")  # of what happens all the time, once is enough
     runs, met = [], -1
     while len(keeper.points) > met:
         met = len(keeper.points)
