@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
+Value = str | int | float
 DEPTH = 4
 MOST_INFLATED = 64 << 20
 LEAST = 6
@@ -27,9 +28,9 @@ _HEX = re.compile(rb"(?:[0-9a-f]{2}){12,}|(?:[0-9A-F]{2}){12,}")
 
 
 class Scanner:
-    """Finds any of the `values` (name -> text or whole number)."""
+    """Finds any of the `values` (name -> text or number)."""
 
-    def __init__(self, values: Mapping[str, str | int]) -> None:
+    def __init__(self, values: Mapping[str, Value]) -> None:
         self._forms: dict[bytes, dict[bytes, tuple[str, str]]] = {}
         # Which three bytes any form begins with: one look-up per position, whatever the number of forms.
         self._starts = np.zeros(1 << 24, bool)
@@ -58,9 +59,11 @@ class Scanner:
         return {name for name, _ in self.find(data)}
 
 
-def forms(value: str | int) -> Iterator[tuple[str, bytes]]:
+def forms(value: Value) -> Iterator[tuple[str, bytes]]:
     """(what form, bytes) of every way in which a value is looked for."""
-    if isinstance(value, int):
+    if isinstance(value, float):
+        yield from (("float64", struct.pack(layout, value)) for layout in ("<d", ">d"))
+    elif isinstance(value, int):
         for form, layout in (
             ("int64", "<q"),
             ("int64 big-endian", ">q"),
