@@ -86,7 +86,7 @@ def plant(root: Path, folder: Path) -> Planted:
 
 
 def _row(side: str, n: int, draw: random.Random, values: dict[str, Value]) -> Row:
-    """The first persons are on both sides. The last ones are marked wholly; some shared ones in id and features only."""
+    """The first persons are on both sides. The last rows are marked wholly; a few shared ones in id and features."""
     own = n >= ROWS - MARKED
     marked = own or n < MARKED
     person = n if n < SHARED else n + (ROWS if side == "partner" else 0)
