@@ -82,6 +82,8 @@ class Watch:
         self._folder, self._runs, self._engine, self._image, self._plant = folder, runs, engine, image, plant
         self._stop = threading.Event()
         self._seen: set[str] = set()
+        self._looks = 0
+        self._looked = threading.Condition()
         self._thread = threading.Thread(target=self._loop)
         self._thread.start()
 
@@ -90,12 +92,25 @@ class Watch:
         self._stop.set()
         self._thread.join()
 
+    def wait(self, seconds: float = 120) -> None:
+        """Return when all that is there now has been looked at."""
+        with self._looked:
+            # The look that is going on may have passed it by.
+            enough = self._looks + 2
+            assert self._looked.wait_for(lambda: self._looks >= enough, seconds)
+
     def _loop(self) -> None:
         while not self._stop.wait(PAUSE):
             self._look()
         self._look()
 
     def _look(self) -> None:
+        self._look_everywhere()
+        with self._looked:
+            self._looks += 1
+            self._looked.notify_all()
+
+    def _look_everywhere(self) -> None:
         for look in (self._files, self._processes, self._containers):
             for name, read in look():
                 # What goes away while one looks was seen a moment before.

@@ -1,152 +1,198 @@
 """Unique strings are planted in code and data; after whole runs nobody but their owner has one, in any form.
 
-What is scanned: everything in the operator's folder (its home, database with write-ahead log, blobs, logs, run
-folders), the files that parties exchanged, and each owner's folder for the other owner's values. The gateway keeps
-every body that is sent to it. Values of declared categories are public by agreement and are not planted.
+What is scanned of the host: everything in the operator's folder (its home, database with write-ahead log, blobs, logs,
+run folders), the plaintext of all traffic that reached its gateway, what the run folders held while there was a run,
+its enclaves' command lines and environments, and what the engine tells of their containers: logs, settings, changed
+files, processes. Then the files that parties exchanged, and each owner's folder for the other owner's values.
 """
 
 from __future__ import annotations
 
-import csv
-import random
+import contextlib
+import dataclasses
+import http.client
+import json
+import os
 import shutil
-from collections.abc import Iterator, Mapping
+import ssl
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sealroom.client.demo import pair as pairs
+from sealroom.client.demo import services
 from sealroom.client.demo.stage import Props, Stage
+from tests.e2e import planted
+from tests.e2e.capture import Traffic, Watch
 from tests.e2e.scanner import Scanner
 
-ROWS, SHARED, MARKED = 2400, 1200, 4
-SPEC = """
-title = "Canaries"
-[left]
-party = "bank"
-dataset = "customers"
-file = "bank.csv"
-id = "bank_id"
-identifiers = { first = "given_name", last = "family_name", mail = "email", phone = "phone" }
-features = ["balance", "y"]
-[right]
-party = "partner"
-dataset = "prospects"
-file = "partner.csv"
-id = "partner_id"
-identifiers = { first = "given_name", last = "family_name", mail = "email", phone = "phone" }
-features = ["visits", "job"]
-[outcome]
-column = "y"
-positive = "yes"
-"""
-Row = dict[str, str]
+SAID = "saidinacontainerzq85"
+SENT = "senttothegatewayzq86"
+LEFT = "leftinarunfolderzq87"
 
 
-def person(number: int, side: str, *, marked: bool) -> Row:
-    """Marked rows hold values that occur nowhere else in the world; shared persons have the same mail on both sides."""
-    tag = f"zq{side}{number:05}"
-    first, last = (f"Firstcanary{tag}", f"Lastcanary{tag}") if marked else (f"Ann{number}", f"Lee{number}")
-    mail = f"mailcanary{tag}@example.test" if marked else f"person{number}@example.test"
-    return {"first": first, "last": last, "mail": mail, "phone": f"+4179{number:07}"}
+class Overheard(Stage):
+    """A stage whose parties reach the gateway through a proxy that writes everything down."""
+
+    def prepare_operator(self) -> dict[str, Any]:
+        """As always; the gateway is told that parties know it under another port than its own."""
+        card = super().prepare_operator()
+        with (self.host_home / "host.toml").open("a", encoding="utf-8") as file:
+            file.write(f"public_url = {json.dumps(card['url'])}\n")
+        return card
+
+    @contextlib.contextmanager
+    def gateway(self, url: str, image: str) -> Iterator[None]:
+        """The gateway on a port that parties do not know, behind the proxy and beside the watch."""
+        port, log, tls = services.free_port(), self.operator.folder / "host.log", self.host_home / "tls"
+        command = ["sealroom.host", "serve", "--home", str(self.host_home), "--image", image]
+        with contextlib.ExitStack() as stack:
+            process = stack.enter_context(services.running([*command, "--listen", f"127.0.0.1:{port}"], log=log))
+            services.wait_for_port("the gateway", port, process, log)
+            seen = self.props.folder / "overheard"
+            traffic = Traffic(
+                seen / "traffic", listen=int(url.rpartition(":")[2]), forward=port,
+                certificate=tls / "certificate.pem", key=tls / "key.pem",
+            )  # fmt: skip
+            stack.callback(traffic.close)
+            self.watch = Watch(
+                seen / "watch", runs=self.host_home / "runs", plant=LEFT.encode(), engine=engine_of(self.props),
+                image=self.props.image,
+            )  # fmt: skip
+            stack.callback(self.watch.close)
+            yield
 
 
-def tables(folder: Path) -> tuple[Mapping[str, str | int], Mapping[str, str | int]]:
-    """Write both files; the values planted in each, by a name for the report."""
-    draw = random.Random(5)
-    planted: tuple[dict[str, str | int], dict[str, str | int]] = ({}, {})
-    for side, (name, ident) in enumerate((("bank", "bank_id"), ("partner", "partner_id"))):
-        rows = []
-        for n in range(ROWS):
-            # The first SHARED persons are on both sides; marked ones are each side's own.
-            marked = n >= ROWS - MARKED
-            number = n if n < SHARED else n + side * ROWS
-            row = {
-                ident: f"{name}idcanary{number:06}x" if marked else f"{name[0]}{number}",
-                **person(number, name, marked=marked),
-            }
-            secret = 73_402_819_000 + 7919 * number + side
-            if side == 0:
-                row |= {"balance": str(secret if marked else draw.randrange(5000)), "y": "yes" if n % 2 else "no"}
-            else:
-                row |= {
-                    "visits": str(secret if marked else draw.randrange(90) + 10 * (n % 2)),
-                    "job": "a" if n % 3 else "b",
-                }
-            rows.append(row)
-            if marked:
-                planted[side].update(
-                    {f"{name} {c} {n}": v for c, v in row.items() if c not in ("y", "job", "balance", "visits")}
-                )
-                planted[side][f"{name} number {n}"] = secret
-        with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
-    return planted
+@dataclasses.dataclass(frozen=True)
+class Played:
+    """Where everything is after two runs, and what was planted."""
+
+    stage: Stage
+    values: planted.Planted
+    run: str
+
+    @property
+    def heard(self) -> Path:
+        """What the proxy and the watch wrote down."""
+        return self.stage.props.folder / "overheard"
 
 
-def code(root: Path, folder: Path) -> dict[str, str | int]:
-    """The look-alike job with a marked comment, constant and module name."""
-    shutil.copytree(root / "jobs" / "lookalike", folder, ignore=shutil.ignore_patterns("__pycache__", "readme.md"))
-    (folder / "modulecanaryzq81.py").write_text('SECRET = "constantcanaryzq82"  # commentcanaryzq83\n', "utf-8")
-    with (folder / "job.py").open("a", encoding="utf-8") as file:
-        file.write("\nimport modulecanaryzq81  # noqa: E402, F401\n")
-    return {"module": "modulecanaryzq81", "constant": "constantcanaryzq82", "comment": "commentcanaryzq83"}
+def engine_of(props: Props) -> Any:
+    if props.engine is None:
+        return None
+    import docker  # noqa: PLC0415 (only with an engine)
+
+    return docker.DockerClient(base_url=props.engine, timeout=60)
 
 
-def files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink():
-            yield str(path.relative_to(folder)), path.read_bytes()
+def send_openly(url: str, certificate: Path, text: str) -> None:
+    """A call that no party makes: a body that holds a planted text."""
+    address = url.removeprefix("https://")
+    trusted = ssl.create_default_context(cafile=str(certificate))
+    connection = http.client.HTTPSConnection(address, context=trusted, timeout=60)
+    connection.request("POST", "/v1/runs", body=json.dumps({"note": text}))
+    assert connection.getresponse().read()
+    connection.close()
 
 
-def found_in(scanner: Scanner, folder: Path) -> dict[str, set[str]]:
-    return {name: names for name, data in files(folder) if (names := scanner.names(data))}
+def say_in_a_container(stage: Overheard, text: str) -> None:
+    """Start a container of the same image whose engine keeps its words for as long as it is there."""
+    client = engine_of(stage.props)
+    if client is None:
+        return
+    command = ["-c", f"import sys; sys.stderr.write({text!r})"]
+    container = client.containers.create(
+        stage.props.image, command, entrypoint=["python3"], network_mode="none", log_config={"Type": "json-file"}
+    )
+    try:
+        container.start()
+        container.wait(timeout=60)
+        stage.watch.wait()
+    finally:
+        container.remove(force=True)
+        client.close()
 
 
-@pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Stage, Mapping[str, str | int], Mapping[str, str | int]]:
-    """A whole overlap run and a whole look-alike run, over real programs."""
-    root = Path(__file__).resolve().parents[2]
-    image = root / "build" / "image"
-    if not (image / "launch.json").is_file():
-        pytest.skip("no image: run `make image` first")
+def launched_from(request: pytest.FixtureRequest, launcher: str) -> dict[str, Any]:
+    image: Path = request.getfixturevalue("image")
+    if launcher == "process":
+        return {"launcher": launcher, "image": str(image), "measured": image}
+    described: Path = request.getfixturevalue("container")
+    built = json.loads(described.read_text("utf-8"))
+    engine = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    measured = (described.parent / built["archive"]).resolve()
+    return {"launcher": launcher, "image": built["id"], "measured": measured, "engine": engine}
+
+
+@pytest.fixture(
+    scope="module", params=["process", pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.slow])]
+)
+def played(request: pytest.FixtureRequest, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """A whole run of overlap and segments and a whole look-alike run, over real programs."""
+    launch = launched_from(request, request.param)
     data = tmp_path_factory.mktemp("data")
-    of_bank, of_partner = tables(data)
-    (data / "pair.toml").write_text(SPEC, "utf-8")
-    of_code = code(root, data / "model")
+    values = planted.plant(root, data)
     props = Props(
-        folder=tmp_path_factory.mktemp("parties"), data=data, pair=pairs.load(data / "pair.toml"), model=data / "model",
-        segments=None, launcher="process", image=str(image), measured=image,
+        folder=tmp_path_factory.mktemp("parties"), data=data, pair=pairs.load(data / "pair.toml"),
+        model=data / "model", segments=data / "segments", **launch,
     )  # fmt: skip
-    stage = Stage(props, lambda _: None)
+    stage = Overheard(props, lambda _: None)
     gateway = stage.prepare_operator()
     stage.agree(gateway)
     with stage.processor(), stage.gateway(gateway["url"], props.image):
         stage.bring(gateway)
         with stage.brokers():
-            assert "overlap" in stage.collect(stage.bank, stage.run("overlap"))
+            first = stage.collect(stage.bank, stage.run("overlap", "segments"))
+            assert set(first) == {"overlap", "segments"}
             run = stage.run("quality", "audience")
             assert "quality" in stage.collect(stage.bank, run)
             assert "audience" in stage.collect(stage.partner, run)
-    return stage, {**of_bank, **of_code}, of_partner
+        send_openly(gateway["url"], Path(gateway["certificate"]), SENT)
+        say_in_a_container(stage, SAID)
+    return Played(stage, values, run)
 
 
-def test_no_canary_is_found_in_what_the_host_holds_or_others_received(played):
-    stage, of_bank, of_partner = played
-    everything = Scanner({**of_bank, **of_partner})
-    assert found_in(everything, stage.operator.folder) == {}
-    shared = {p.name: everything.names(p.read_bytes()) for p in stage.props.folder.iterdir() if p.is_file()}
-    assert {name: names for name, names in shared.items() if names} == {}
-    assert found_in(Scanner(of_bank), stage.partner.folder) == {}
-    assert found_in(Scanner(of_partner), stage.bank.folder) == {}
+def found_in(values: dict[str, planted.Value], *places: Path) -> dict[str, set[str]]:
+    """File -> names of the values found in it."""
+    scanner, found = Scanner(values), {}
+    for place in places:
+        for path in sorted(place.rglob("*") if place.is_dir() else [place]):
+            if path.is_file() and not path.is_symlink() and (names := scanner.names(path.read_bytes())):
+                found[str(path.relative_to(place.parent))] = names
+    return found
 
 
-def test_the_same_scan_finds_what_is_planted_on_purpose(played, tmp_path: Path):
-    stage, of_bank, _ = played
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_no_canary_is_found_in_what_the_host_holds_or_others_received(played: Played) -> None:
+    stage, bank, partner = played.stage, played.values.bank, played.values.partner
+    assert found_in({**bank, **partner}, stage.operator.folder, played.heard) == {}
+    exchanged = [path for path in stage.props.folder.iterdir() if path.is_file()]
+    assert found_in({**bank, **partner}, *exchanged) == {}
+    assert found_in(bank, stage.partner.folder) == {}
+    assert found_in(partner, stage.bank.folder) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_same_scan_finds_what_everybody_may_see_and_what_is_planted_on_purpose(
+    played: Played, tmp_path: Path
+) -> None:
+    stage = played.stage
+    label = found_in({"label": planted.PUBLIC}, stage.operator.folder, played.heard / "traffic")
+    assert any(name.startswith("operator/host/") for name in label)
+    assert any(name.startswith("traffic/") and name.endswith("-calls") for name in label)
+    answered = found_in({"run": played.run}, played.heard / "traffic")
+    assert any(name.endswith("-answers") for name in answered)
+    sent = found_in({"sent": SENT}, played.heard)
+    assert {name.split("/")[1] for name in sent} == {"traffic"}
+    assert found_in({"left": LEFT}, played.heard / "watch")
+    if stage.props.launcher == "docker":
+        assert any("logs" in name for name in found_in({"said": SAID}, played.heard / "watch"))
     copy = tmp_path / "operator"
     shutil.copytree(stage.operator.folder / "host", copy)
     victim = max((p for p in copy.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
-    victim.write_bytes(victim.read_bytes() + b"\0" + str(of_bank["constant"]).encode("utf-16-le"))
-    assert found_in(Scanner(of_bank), copy) == {str(victim.relative_to(copy)): {"constant"}}
+    victim.write_bytes(victim.read_bytes() + b"\0" + str(played.values.bank["constant"]).encode("utf-16-le"))
+    assert found_in(played.values.bank, copy) == {f"operator/{victim.relative_to(copy)}": {"constant"}}
