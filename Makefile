@@ -5,6 +5,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 IMAGE := build/image
+# One worker for each core; a file's tests share fixtures and stay together. ARGS= adds to it: ARGS='tests/gate -n0'.
+TESTS := $(RUN) -m pytest -q -n auto --maxprocesses 8 --dist loadfile
 .DEFAULT_GOAL := help
 .PHONY: help setup image image-docker demo test check format lint types imports docs bench vectors redteam crash clean
 
@@ -33,10 +35,10 @@ demo: image ## play bank, partner and operator on real data (DATA=<folder> SPEC=
 	@chosen=$$(deploy/launcher.sh $(IMAGE)) && $(VENV)/bin/sealroom demo $$chosen $(if $(DATA),--data $(DATA)) $(if $(SPEC),--spec $(SPEC))
 
 test: image ## run the tests
-	@$(RUN) -m pytest -q $(ARGS)
+	@$(TESTS) $(ARGS)
 
 check: format lint types imports docs image ## format, lint, types, import rules, documents, tests
-	@$(RUN) -m pytest -q $(ARGS)
+	@$(TESTS) $(ARGS)
 
 format: $(STAMP)
 	@$(VENV)/bin/ruff format --check .
@@ -64,7 +66,7 @@ redteam: $(STAMP) ## run the hostile bundles against the jail
 	@$(RUN) -m tests.redteam.runner
 
 crash: image ## kill every program between any two steps of a run, the whole table
-	@SEALROOM_CRASH=all $(RUN) -m pytest -q tests/crash
+	@SEALROOM_CRASH=all $(TESTS) tests/crash
 
 clean: ## remove what was built, keep what was installed
 	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis
