@@ -209,7 +209,8 @@ def test_a_run_is_asked_for_once_and_waits_for_every_owner(gateway: Any, helpers
     ("body", "expected"),
     [
         (b'{"nonce":"' + b"0" * 64 + b'"}', (422, "bad-field")), (b"{}", (422, "missing-field")),
-        (challenge("5a" * 32, more=1), (422, "unknown-field")), (b"not json", (422, "not-json")), (b"[]", (422, "not-json")),
+        (challenge("5a" * 32, more=1), (422, "unknown-field")), (b"not json", (422, "not-json")),
+        (b"[]", (422, "not-json")),
         (challenge("AB" * 32), (422, "bad-field")), (b'{"nonce":1}', (422, "bad-field")),
         (b'{"nonce":"a","nonce":"b"}', (422, "not-json")), (b"x" * 4097, (413, "too-large")),
     ],
