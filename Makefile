@@ -8,7 +8,7 @@ IMAGE := build/image
 # One worker for each core; a file's tests share fixtures and stay together. ARGS= adds to it: ARGS='tests/gate -n0'.
 TESTS := $(RUN) -m pytest -q -n auto --maxprocesses 8 --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help setup image image-docker demo test check format lint types imports docs bench vectors redteam crash clean
+.PHONY: help setup image image-docker container demo test check format lint types imports docs bench vectors redteam crash clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -34,10 +34,13 @@ image-docker: $(STAMP) ## build the enclave image for Docker (BASE=<image@sha256
 demo: image ## play bank, partner and operator on real data (DATA=<folder> SPEC=<file>, LAUNCHER=docker|process)
 	@chosen=$$(deploy/launcher.sh $(IMAGE)) && $(VENV)/bin/sealroom demo $$chosen $(if $(DATA),--data $(DATA)) $(if $(SPEC),--spec $(SPEC))
 
-test: image ## run the tests
+container: image # the container image that tests launch, where an engine answers
+	@deploy/launcher.sh $(IMAGE) >/dev/null
+
+test: container ## run the tests
 	@$(TESTS) $(ARGS)
 
-check: format lint types imports docs image ## format, lint, types, import rules, documents, tests
+check: format lint types imports docs container ## format, lint, types, import rules, documents, tests
 	@$(TESTS) $(ARGS)
 
 format: $(STAMP)

@@ -23,7 +23,7 @@ def container(root: Path, image: Path) -> Path:
     """What describes the container image of the present sources, if there is an engine that has it."""
     chosen = subprocess.run(
         [root / "deploy" / "launcher.sh", image],
-        env={**os.environ, "LAUNCHER": "docker"},
+        env={**os.environ, "LAUNCHER": "docker", "BUILD": "no"},
         capture_output=True,
         text=True,
         check=False,
