@@ -6,6 +6,12 @@ An entry and the bytes that it pays for (grants, consents) are committed in one 
 After a crash the same bytes are posted again, so that nothing is charged twice and nothing leaves uncharged. Nothing is
 ever refunded. Triggers refuse changes; the chain shows those that were made around them. A tail that was cut off shows
 only against what others hold: `confirm`.
+
+Files in a home: `ledger.lock` (locked while a broker runs), `ledger.db` (and its `-wal`, `-shm`), `ledger.seat` (which
+place and which head this ledger was last at). Whoever restores a home MUST write a file `restored` into it, before any
+other file: any text of at most 400 printable characters that says from when the backup is. While it is there the ledger
+opens frozen (`E3.ledger-frozen`: no challenge, grant, consent or charge) until `sealroom ledger confirm` removes it. A
+backup copies `ledger.db` by SQLite's backup call, or all of these files while it holds the lock.
 """
 
 from __future__ import annotations
