@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import functools
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,12 @@ CONFIGURATION = b'{"argv":["python3"],"format":"sealroom/launch/v1"}'
 CPUID = {"milan": (0x19, 0x01), "genoa": (0x19, 0x11), "turin": (0x1A, 0x02)}
 PRODUCT = {"milan": "Milan-B0", "genoa": "Genoa", "turin": "Turin"}
 AMD = "1.3.6.1.4.1.3704.1."
+
+
+@pytest.fixture(scope="session", params=["tests/attestation/vectors", "shared/vectors"])
+def evidence(request: pytest.FixtureRequest, root: Path) -> Path:
+    """A folder of genuine and tampered evidence: ours, and the larger one where it lies beside the checkout."""
+    return root / request.param if request.param.startswith("tests") else request.getfixturevalue("shared") / "vectors"
 
 
 def der_integer(number: int) -> bytes:

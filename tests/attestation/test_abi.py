@@ -22,15 +22,15 @@ def test_a_report_survives_writing_and_reading(lab, family):
     assert abi.serialise(abi.parse(data)) == data
 
 
-def test_genuine_reports_survive_reading_and_writing(shared):
-    manifest = json.loads((shared / "vectors" / "MANIFEST.json").read_text())
+def test_genuine_reports_survive_reading_and_writing(evidence):
+    manifest = json.loads((evidence / "MANIFEST.json").read_text())
     cases = [
         c
         for c in manifest["cases"]
         if c["platform"] == "sev-snp" and "fields" in c["expect"] and "report" in c["files"]
     ]
     for case in cases:
-        data = (shared / "vectors" / case["files"]["report"]).read_bytes()
+        data = (evidence / case["files"]["report"]).read_bytes()
         assert abi.serialise(abi.parse(data)) == data
     assert cases
 

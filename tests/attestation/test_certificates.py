@@ -13,12 +13,12 @@ from sealroom.protocol.errors import Malformed
 
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn't positive")
-def test_genuine_certificates_say_what_another_library_says(shared):
-    manifest = json.loads((shared / "vectors" / "MANIFEST.json").read_text())
+def test_genuine_certificates_say_what_another_library_says(evidence):
+    manifest = json.loads((evidence / "MANIFEST.json").read_text())
     roles = ("endorsement_key", "intermediate", "root")
     names = {c["files"][r] for c in manifest["cases"] if c["platform"] == "sev-snp" for r in roles if r in c["files"]}
     for name in sorted(names):
-        data = (shared / "vectors" / name).read_bytes()
+        data = (evidence / name).read_bytes()
         ours, theirs = certificates.parse(data), x509.load_der_x509_certificate(data)
         assert ours.serial == theirs.serial_number
         assert (ours.issuer, ours.subject) == (theirs.issuer.public_bytes(), theirs.subject.public_bytes())
@@ -30,11 +30,11 @@ def test_genuine_certificates_say_what_another_library_says(shared):
         )
         assert ours.public_key == key
         assert list(ours.extensions) == [e.oid.dotted_string for e in theirs.extensions]
-    assert len(names) > 20
+    assert len(names) >= 14
 
 
-def test_genuine_lists_say_what_another_library_says(shared):
-    for path in sorted((shared / "vectors" / "roots" / "amd").glob("*/crl.der")):
+def test_genuine_lists_say_what_another_library_says(evidence):
+    for path in sorted((evidence / "roots" / "amd").glob("*/crl.der")):
         ours, theirs = revocation.parse(path.read_bytes()), x509.load_der_x509_crl(path.read_bytes())
         assert ours.serials == {entry.serial_number for entry in theirs}
         assert ours.this_update == int(theirs.last_update_utc.timestamp())
