@@ -161,10 +161,11 @@ def _consent(agreement: Agreement) -> list[str]:
         plain.consent(party.name, party.consent) for party in agreement.parties if _is_affected(agreement, party.name)
     ]
     approvals = agreement.approvals
-    must = plain.names(approvals.mandatory)
+    must = f", {plain.names(approvals.mandatory)} among them," if approvals.mandatory else ""
     lines.append(
-        f"A program may run only if {approvals.threshold} of the parties, {must} among them, have approved its "
-        "measurement. Each can take its approval back."
+        f"A program may run only if {approvals.threshold} of the {len(agreement.parties)} parties{must} have approved "
+        "its measurement; and an owner's keys go only to a program that it approved itself. Each can take its approval "
+        "back."
     )
     lines.append("Any party can stop at once and alone: `sealroom stop`. From then on its keys go to no run.")
     lines.append("Every change of this agreement that lets more out needs every signature again.")

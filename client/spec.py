@@ -25,14 +25,15 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "title": "Shared customers", "purpose": "Learn what both parties agreed to, and nothing else",
     "days": 365, "runs": 4,
     "bundles": {}, "outcome": None, "link": {}, "overlap": {}, "metrics": {}, "audience": {}, "aggregates": [],
-    "requesters": [], "consent": {}, "purses": {}, "slots": {}, "limits": {}, "launchers": ["docker", "process"],
-    "accepts_covert_channel": [],
+    "requesters": [], "consent": {}, "approvals": {}, "purses": {}, "slots": {}, "limits": {},
+    "launchers": ["docker", "process"], "accepts_covert_channel": [],
 }  # fmt: skip
 _PARTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "link": {"left": None, "right": None, "keys": []},
     "overlap": {"epsilon": 500_000, "floor": 100, "round_to": 10, "recipients": []},
     "metrics": {"holdout_percent": 30, "at_percent": 10, "auc_step": 5, "lift_step": 100, "recipients": []},
     "audience": {"percent": 10, "floor": 2000, "least_seed": 500},
+    "approvals": {"threshold": None, "mandatory": None},
     "slots": {"query": 0, "opaque": 300},
     "limits": {"memory": 4 << 30, "processor_time": 600, "wall_time": 900},
 }

@@ -104,6 +104,14 @@ class ConsentSpec:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalsSpec:
+    """How many parties must approve a measurement, and who of them in any case; null means: every owner."""
+
+    threshold: Annotated[int, Int(1, 16)] | None
+    mandatory: Parties | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PurseSpec:
     """What may be spent at most on one population or bundle; bits are whole bits."""
 
@@ -147,6 +155,7 @@ class Spec:
     aggregates: Annotated[tuple[AggregateSpec, ...], Many(0, 16)]
     requesters: Parties
     consent: Annotated[dict[Name, ConsentSpec], Many(0, 16)]
+    approvals: ApprovalsSpec
     purses: Annotated[dict[Name, PurseSpec], Many(0, 64)]
     slots: SlotsSpec
     limits: LimitsSpec

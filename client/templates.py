@@ -9,8 +9,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
+from sealroom.client import plain
 from sealroom.client.card import Card
-from sealroom.client.spec_fields import AggregateSpec, DatasetSpec, Spec
+from sealroom.client.spec_fields import AggregateSpec, ApprovalsSpec, DatasetSpec, Spec
 from sealroom.protocol import consistency, schema, terms
 from sealroom.protocol.agreement import (
     Agreement,
@@ -75,7 +76,7 @@ def draft(
         not_before=now, not_after=now + spec.days * DAY, parties=tuple(_party(card, spec) for card in cards),
         operator=operator, accepts_covert_channel=spec.accepts_covert_channel, requesters=requesters,
         platforms=tuple(platforms), launchers=spec.launchers,
-        approvals=Approvals(threshold=len(owners), mandatory=owners), datasets=datasets, bundles=bundles, links=(link,),
+        approvals=_approvals(spec.approvals, owners), datasets=datasets, bundles=bundles, links=(link,),
         rules=_rules(template, spec, link, requesters), status_recipients=owners, purses=(),
         slots=Slots(query=spec.slots.query, opaque=spec.slots.opaque),
         limits=Limits(**schema.encode(spec.limits)),
@@ -119,6 +120,18 @@ def _party(card: Card, spec: Spec) -> Party:
         threshold = wish.threshold if wish.mode == "manual" else 0
         consent = Consent(mode=wish.mode, threshold=threshold, officers=wish.officers, deadline=wish.deadline)
     return Party(name=card.name, signing_key=card.signing_key, sealing_key=card.sealing_key, consent=consent)
+
+
+def _approvals(spec: ApprovalsSpec, owners: tuple[str, ...]) -> Approvals:
+    """What the spec says, else every owner."""
+    mandatory = owners if spec.mandatory is None else spec.mandatory
+    threshold = max(1, len(mandatory)) if spec.threshold is None else spec.threshold
+    if threshold < len(set(mandatory)):  # it would say less than what holds
+        hint = "name fewer as `approvals.mandatory`, or raise `approvals.threshold`"
+        raise UsageError(
+            f"{threshold} approvals cannot be enough: all of {plain.names(mandatory)} must approve", hint=hint
+        )
+    return Approvals(threshold=threshold, mandatory=mandatory)
 
 
 def _link(spec: Spec, datasets: Mapping[str, Dataset]) -> Link:
