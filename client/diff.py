@@ -26,7 +26,7 @@ _TABLE: Final[Sequence[tuple[str, Direction]]] = (
     (r"parties/[^/]+/consent/deadline", "up"),
     (r"approvals/threshold", "down"),
     (r"approvals/mandatory", "fewer"),
-    (r"accepts_covert_channel|requesters|launchers|status_recipients", "more"),
+    (r"accepts_covert_channel|requesters|launchers", "more"),
     (r"platforms/[^/]+/(roots|families|key_kinds|vlek_clouds|chip_ids|id_keys|author_keys)", "more"),
     (r"platforms/[^/]+/minimum_[a-z_]+(/[a-z]+)*", "down"),
     (r"platforms/[^/]+/(vmpl_most|most_collateral_age)", "up"),

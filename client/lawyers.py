@@ -134,10 +134,14 @@ def _releases(agreement: Agreement) -> list[str]:
 def _anyway(agreement: Agreement) -> list[str]:
     slots = agreement.slots
     query = "at once" if slots.query == 0 else f"at full multiples of {plain.duration(slots.query)}"
-    told = plain.names(agreement.status_recipients)
+    owners = plain.names(dict.fromkeys(item.owner for item in (*agreement.datasets, *agreement.bundles)))
     opaque = plain.duration(slots.opaque)
+    everybody = (
+        "Every party: who asked for a run, whether it was completed, refused or failed, which rules were offered"
+    )
     return [
-        f"{told}: whether a run was completed, refused or failed, and a reason from a closed list (counted in bits).",
+        f"{everybody}, and who answered how (counted in bits).",
+        f"{owners}, who own what goes in: besides, a reason from a closed list for what did not leave (counted too).",
         f"When: results without code show {query} after the start, results of code at full multiples of {opaque} only.",
         f"{agreement.operator}, who runs the machine: sizes and times of everything, and who talks to whom.",
     ]

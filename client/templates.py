@@ -77,7 +77,7 @@ def draft(
         operator=operator, accepts_covert_channel=spec.accepts_covert_channel, requesters=requesters,
         platforms=tuple(platforms), launchers=spec.launchers,
         approvals=_approvals(spec.approvals, owners), datasets=datasets, bundles=bundles, links=(link,),
-        rules=_rules(template, spec, link, requesters), status_recipients=owners, purses=(),
+        rules=_rules(template, spec, link, requesters), purses=(),
         slots=Slots(query=spec.slots.query, opaque=spec.slots.opaque),
         limits=Limits(**schema.encode(spec.limits)),
     )  # fmt: skip

@@ -147,7 +147,6 @@ class Agreement:
     bundles: Annotated[tuple[Bundle, ...], Many(0, 16)]
     links: Annotated[tuple[Link, ...], Many(0, 16)]
     rules: Annotated[tuple[Rule, ...], Many(1, 64)]
-    status_recipients: Names
     purses: Annotated[tuple[Purse, ...], Many(0, 64)]
     slots: Slots
     limits: Limits

@@ -76,7 +76,6 @@ def _mentioned_parties(a: Agreement) -> Iterable[tuple[str, str]]:
         ("accepts_covert_channel", a.accepts_covert_channel),
         ("requesters", a.requesters),
         ("approvals.mandatory", a.approvals.mandatory),
-        ("status_recipients", a.status_recipients),
     ):
         for name in group:
             yield where, name

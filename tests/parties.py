@@ -164,7 +164,6 @@ def agreement_json(members: Mapping[str, Member], **changes: Any) -> dict[str, A
                 "recipients": ["partner"],
             },
         ],
-        "status_recipients": list(members),
         "purses": [
             {"owner": "bank", "population": "customers", "epsilon": 4_000_000, "bits": 10**8, "runs": 10},
             {"owner": "bank", "population": "model", "epsilon": 4_000_000, "bits": 10**8, "runs": 10},

@@ -86,7 +86,6 @@ def test_the_template_overlap_releases_one_number_to_the_requester(players: Play
     assert [type(rule) for rule in draft.rules] == [OverlapCount]
     assert draft.rules[0].recipients == ("bank",)
     assert draft.approvals.mandatory == ("bank", "partner")
-    assert draft.status_recipients == ("bank", "partner")
     assert draft.sequence == 1
 
 

@@ -131,7 +131,6 @@ def agreement(
             ),
         ),
         rules=tuple(rules),
-        status_recipients=("bank",),
         purses=tuple(
             ag.Purse(owner=o, population=p, epsilon=10**7, bits=10**12, runs=100) for o, p in dict.fromkeys(purses)
         ),

@@ -79,7 +79,6 @@ BROKEN: list[tuple[str, Edit, str]] = [
     ("1 rule twice", again("rules", 0), "rules are not unique"),
     ("2 operator", put(top, operator="nobody"), "operator names 'nobody'"),
     ("2 requester", put(top, requesters=["nobody"]), "requesters names"),
-    ("2 status recipient", put(top, status_recipients=["nobody"]), "status_recipients names"),
     ("2 mandatory approver", put(top, approvals={"threshold": 1, "mandatory": ["nobody"]}), "mandatory names"),
     ("2 covert channel", put(top, accepts_covert_channel=["nobody"]), "accepts_covert_channel names"),
     ("2 recipient", put(named("overlap"), recipients=["nobody"]), "rule overlap names"),
