@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import functools
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Annotated, TypeVar
@@ -61,6 +62,7 @@ def pre_authentication_encoding(media: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
+@functools.cache
 def media_type(kind: type) -> str:
     """The payload type of a document class: its `FORMAT` `sealroom/grant/v1` gives `...sealroom.grant.v1+json`."""
     literal = typing.get_type_hints(kind)["format"]

@@ -153,8 +153,9 @@ def _decode_union(options: tuple[Any, ...], value: object, where: str, depth: in
     raise Malformed("wrong-type", f"{where}: expected {' or '.join(_words(o) for o in options)}")
 
 
+@functools.cache
 def _tag(kind: Any) -> str | None:
-    hint = typing.get_type_hints(kind).get("type")
+    hint = _hints(kind).get("type")
     return typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Literal else None
 
 
