@@ -15,6 +15,7 @@ from sealroom.protocol import wire
 from sealroom.protocol.errors import NotReleased
 
 POLL: Final = 1.0
+NO_RECEIPT: Final = "it left no receipt, so nobody knows why: ask the operator, then ask for a new run"
 
 
 def until_ended(ui: Ui, gateway: Gateway, run: str, *, poll: float = POLL) -> RunStatus:
@@ -32,8 +33,8 @@ def until_ended(ui: Ui, gateway: Gateway, run: str, *, poll: float = POLL) -> Ru
         if status.state == "done":
             return status
         if status.state in wire.RUN_FINAL_STATES:
-            raise NotReleased(f"run-{status.state}", f"the run {run[:12]} ended as {status.state}",
-                              hint=f"its receipt may say why: `sealroom results {run[:12]}`")  # fmt: skip
+            hint = f"its receipt says why: `sealroom results {run[:12]}`" if status.receipt else NO_RECEIPT
+            raise NotReleased(f"run-{status.state}", f"the run {run[:12]} ended as {status.state}", hint=hint)
         time.sleep(poll)
 
 

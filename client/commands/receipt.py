@@ -5,15 +5,19 @@ Runs in: whoever holds the file.   Believes: AMD's roots, and those named or pin
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from sealroom.attestation import explain
 from sealroom.client import bundle as bundles
-from sealroom.client import collect, files, receipt, ui
+from sealroom.client import collect, files, reasons, receipt, ui
 from sealroom.client.errors import Waiting
+from sealroom.client.home import Home
+from sealroom.client.reasons import Why
 from sealroom.client.receipt import Verified
 from sealroom.client.ui import Ui
 from sealroom.protocol.errors import SealroomError, UsageError
@@ -29,18 +33,27 @@ def command() -> None:
 @click.option("--root", "roots", multiple=True, type=click.Path(dir_okay=False), metavar="DER", help="Trust this root.")
 @click.option("--agreement", metavar="ID", help="Refuse a receipt of any other agreement.")
 @click.option("--require-final", is_flag=True, help="Fail unless every affected owner has cosigned.")
-def verify(ui: Ui, file: str, roots: Sequence[str], agreement: str | None, *, require_final: bool) -> None:
+@click.option("--checks", "every", is_flag=True, help="Also print every check of the evidence, one line each.")
+def verify(ui: Ui, file: str, roots: Sequence[str], agreement: str | None, *, require_final: bool, every: bool) -> None:
     """Check everything that FILE says: signatures, evidence as of each grant, offers, charges, consents, cosignatures.
 
     Asks nobody and needs no home. AMD's own roots are known; any other, such as a simulated processor's, must be named
-    with `--root`, or in an agreement that this home has pinned.
+    with `--root`, or in an agreement that this home has pinned. With the home of an owner, the sealed reasons of what
+    was withheld are opened too.
     """
     bundle = bundles.load(Path(file))
-    named = frozenset(_fingerprint(Path(root)) for root in roots) | _pinned(ui, bundle.agreement[0].digest)
+    home = _home(ui, bundle.agreement[0].digest)
+    pinned = collect.pinned_roots(home, bundle.agreement[0].digest) if home is not None else frozenset()
+    named = frozenset(_fingerprint(Path(root)) for root in roots) | pinned
     found = receipt.verify(bundle, roots=named, agreement=agreement)
     if require_final and not found.final:
         raise Waiting(f"the receipt holds, but is not final: {receipt.explain(found)[-1]}")
-    ui.show(document(found), "\n".join(receipt.explain(found)))
+    why = reasons.of(found, home) if home is not None else Why(())
+    lines = [*receipt.explain(found), *why.lines()]
+    if every:
+        lines += [*explain.explain(found.accepted.verdict), *explain.checks(found.accepted.verdict)]
+    made = [dataclasses.asdict(check) for check in found.accepted.verdict.checks]
+    ui.show({**document(found), "checks": made, "reasons": why.document()}, "\n".join(lines))
 
 
 command.add_command(verify)
@@ -58,6 +71,7 @@ def document(found: Verified) -> dict[str, object]:
         "measurement": found.accepted.verdict.measurement,
         "root": found.accepted.verdict.root,
         "layers": list(found.receipt.receipt.layers),
+        "launched": {"launcher": found.accepted.launched.launcher, "layers": list(found.accepted.launched.layers)},
         "final": found.final,
         "cosigned": list(found.cosigned),
         "releases": [
@@ -66,7 +80,6 @@ def document(found: Verified) -> dict[str, object]:
              "bits": item.offer.offer.cost.bits, "size": item.offer.offer.size, "said": dict(item.said)}
             for item in found.releases
         ],
-        "checks": len(found.accepted.verdict.checks),
         "says": list(receipt.explain(found)),
     }  # fmt: skip
 
@@ -78,9 +91,10 @@ def _fingerprint(path: Path) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _pinned(ui: Ui, agreement: str) -> frozenset[str]:
-    """Roots of an agreement that this machine's home has pinned, if there is a home at all."""
+def _home(ui: Ui, agreement: str) -> Home | None:
+    """The home on this machine, if there is one and it has pinned the agreement."""
     try:
-        return collect.pinned_roots(ui.home(), agreement)
+        home = ui.home()
+        return home if any(item.id == agreement for item in home.agreements()) else None
     except SealroomError:
-        return frozenset()
+        return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from sealroom.client import choosing, collect, plain, receipt, results, runs, ui
+from sealroom.client import choosing, collect, plain, reasons, receipt, results, runs, ui
 from sealroom.client.collect import Collected
 from sealroom.client.errors import Waiting
 from sealroom.client.ui import Ui
@@ -20,7 +20,8 @@ from sealroom.client.ui import Ui
 def command(ui: Ui, run: str, agreement: str | None, *, show: bool) -> None:
     """Verify the receipt of RUN, then open what was released to this party, into runs/RUN/ of its home.
 
-    Nothing is opened before the receipt, with evidence and every consent, has been verified.
+    Nothing is opened before the receipt, with evidence and every consent, has been verified. What was withheld is told
+    with its reason, which the enclave sealed to the owners.
     """
     home = ui.home()
     gateway = choosing.require_gateway(home)
@@ -28,12 +29,13 @@ def command(ui: Ui, run: str, agreement: str | None, *, show: bool) -> None:
     got = collect.collect(home, gateway, found)
     if got.waiting and not got.opened:
         raise Waiting(f"owners have not answered yet about {plain.names(got.waiting)}")
-    document, lines = _document(got, show=show), list(receipt.explain(got.verified))
+    why = reasons.of(got.verified, home)
+    document, lines = _document(got, show=show), [*receipt.explain(got.verified), *why.lines()]
     lines += [f"opened {item.rule}: {item.path}" for item in got.opened]
     if show:
         lines += [item.path.read_text("utf-8").rstrip() for item in got.opened]
     lines.append(f"receipt: {got.bundle}")
-    ui.show(document, "\n".join(lines))
+    ui.show({**document, "reasons": why.document()}, "\n".join(lines))
 
 
 def _document(got: Collected, *, show: bool) -> dict[str, object]:

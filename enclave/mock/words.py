@@ -7,48 +7,36 @@ from __future__ import annotations
 
 import json
 
-from sealroom.enclave.jail.outcomes import ADVICE, OUTCOMES
+from sealroom.protocol import reasons
 from sealroom.protocol.agreement import Agreement
 from sealroom.protocol.rules import AudienceToOwner, Metrics, Rule
 
 _BECAUSE = {
     "bad-query": "the query cannot be used",
-    "undeclared-label": "the query names a label that the agreement does not declare",
-    "no-columns": "no column is left that code may see",
     "too-few": "there are too few positive or negative people among the made-up rows to measure anything",
     "below-floor": "there are too few made-up rows for even one id",
-    "bad-rule": "the rule cannot be computed as the agreement has it",
 }
 _CHANGE = {
     "bad-query": "Correct query.json as it says above.",
-    "undeclared-label": "Use declared labels only, or have the agreement declare this one.",
-    "no-columns": "The agreement must declare a column that is no identifier.",
     "too-few": "Nothing in the bundle; make up more rows: `--rows`.",
     "below-floor": "Nothing in the bundle; make up more rows: `--rows`.",
-    "bad-rule": "Nothing in the bundle; the agreement's rule has to change.",
     "job-error": "Read what the job said: the traceback's last lines name the place.",
 }
+"""What differs from a real run's advice, because rows are made up and the author sees everything."""
 
 
 def because(reason: str | None) -> str | None:
     """Why the rule gives nothing; None if it gives something."""
     if reason is None:
         return None
-    outcome = reason.removeprefix("job-")
-    if outcome == "error":
-        return "the function raised an exception, or ended its own process"
-    for name in OUTCOMES:
-        if name == outcome:
-            return _as_clause(ADVICE[name][0])
-    return _BECAUSE.get(reason, "the engine failed, which is a defect of ours")
+    return _BECAUSE.get(reason) or _as_clause(reasons.advice(reason).meaning)
 
 
 def change(reason: str | None) -> str | None:
     """What the author can do about it."""
-    if reason is None or reason in _CHANGE:
-        return _CHANGE.get(reason or "")
-    outcome = reason.removeprefix("job-")
-    return next((ADVICE[name][1] for name in OUTCOMES if name == outcome), "Report it with the bundle's shape.")
+    if reason is None:
+        return None
+    return _CHANGE.get(reason) or reasons.advice(reason).change
 
 
 def released(agreement: Agreement, rule: Rule, canonical: str) -> str:

@@ -6,16 +6,19 @@ import re
 import sys
 from pathlib import Path
 
-from sealroom.enclave.jail.outcomes import ADVICE
+from sealroom.protocol import reasons
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = ROOT / "docs" / "JOBS.md"
 
 
-def outcomes() -> str:
-    """The closed set of outcomes, with what to do."""
-    rows = [f"| `{name}` | {what} | {advice} |" for name, (what, advice) in ADVICE.items()]
-    return "\n".join(["| outcome | what happened | what to do |", "|---|---|---|", *rows])
+def table(group: str) -> str:
+    """One group of closed reasons, with what to do; codes that share their words share a row."""
+    rows: dict[reasons.Advice, list[str]] = {}
+    for code, advice in reasons.GROUPS[group].items():
+        rows.setdefault(advice, []).append(f"`{code}`")
+    lines = [f"| {' '.join(codes)} | {advice.meaning} | {advice.change} |" for advice, codes in rows.items()]
+    return "\n".join(["| code | what it means | what to do |", "|---|---|---|", *lines])
 
 
 def packages() -> str:
@@ -32,7 +35,10 @@ def packages() -> str:
 
 def fill(text: str) -> str:
     """The page with its generated blocks renewed."""
-    for name, block in {"outcomes": outcomes(), "packages": packages()}.items():
+    for name, block in {
+        **{f"reasons-{group}": table(group) for group in reasons.GROUPS},
+        "packages": packages(),
+    }.items():
         start, end = f"<!-- {name}: generated -->", f"<!-- /{name} -->"
         head, _, rest = text.partition(start)
         text = f"{head}{start}\n{block}\n{end}{rest.partition(end)[2]}"

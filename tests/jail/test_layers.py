@@ -189,7 +189,6 @@ def test_refusals_are_not_acceptable_errors() -> None:
     assert NotAcceptable("layer-missing", "x").code == "E3.layer-missing"
 
 
-def test_every_outcome_has_advice_and_every_status_an_outcome() -> None:
-    assert set(outcomes.ADVICE) == set(outcomes.OUTCOMES)
+def test_every_status_has_an_outcome() -> None:
     assert {outcomes.of_exit(status) for status in range(256)} == set(outcomes.EXIT)
     assert all(outcomes.of_exit(status) == name for name, status in outcomes.EXIT.items())
