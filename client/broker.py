@@ -9,12 +9,11 @@ bytes.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator
 
-from sealroom.client import admission, answering, appraise, grants, memory, outbox, purses, received, standing
+from sealroom.client import admission, answering, appraise, grants, memory, outbox, purses, received, standing, witness
 from sealroom.client.admission import AdmittedRequest
 from sealroom.client.appraise import Accepted, Question
 from sealroom.client.desk import Desk, Event, Terms
@@ -23,11 +22,12 @@ from sealroom.client.gateway import Gateway, RunEntry, StatementKind
 from sealroom.client.home import Home
 from sealroom.client.ledger import Ledger
 from sealroom.client.pinning import PinnedAgreement
-from sealroom.protocol import envelope as envelopes
+from sealroom.client.transport import GatewayRefused
 from sealroom.protocol import wire
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.errors import NotAcceptable, NotGenuine, Refused, UsageError
-from sealroom.protocol.statements import Consent, Grant, LedgerHead
+from sealroom.protocol.keys import VerifyingKey
+from sealroom.protocol.statements import LedgerHead
 
 KINDS: tuple[StatementKind, ...] = ("approval", "revocation", "stop")
 _BEFORE_GRANT = ("queued", "launching", "waiting-for-challenges")
@@ -39,15 +39,17 @@ class Broker:
     def __init__(self, home: Home, gateway: Gateway, ledger: Ledger, *, clock: Callable[[], float] = time.time) -> None:
         """Work for the party of `home`; `ledger` is its ledger, opened for writing."""
         self._desk = Desk(home, gateway, ledger, clock)
-        self._confirmed: set[str] = set()
+        self._looked_at: set[str] = set()
 
     def step(self) -> list[Event]:
         """Look at every run of every pinned agreement once.
 
         Raises:
-            NotAcceptable: the ledger is an older copy than one that others have seen; nothing was done.
+            NotAcceptable: the ledger is frozen, or the clock behind it; nothing was done.
             Unreachable, NotAuthorized: the gateway did not answer, or not to this party.
         """
+        self._desk.ledger.require_live()
+        self._desk.now()
         events: list[Event] = []
         work: list[tuple[PinnedAgreement, list[RunEntry]]] = []
         for pinned in self._desk.home.agreements():
@@ -55,8 +57,8 @@ class Broker:
                 work.append((pinned, self._desk.gateway.runs(pinned.id)))
             except Refused as error:  # it may not be registered there; the other agreements go on
                 events.append(Event("no", pinned.id, error.message, error))
-        for _, runs in work:
-            self._confirm_ledger(runs)
+        for pinned, runs in work:
+            self._look_at_ledgers(pinned, runs)
         for pinned, runs in work:
             try:
                 events += self._agreement(pinned, runs)
@@ -104,7 +106,16 @@ class Broker:
         grants.own_objects(desk.home, request)
         self._require_means(request)
         drawn = memory.challenge(desk.ledger, request.digest, until=desk.now() + wire.CHALLENGE_WAIT)
-        desk.gateway.put_challenge(request.digest, desk.party, drawn.nonce)
+        try:
+            desk.gateway.put_challenge(request.digest, desk.party, drawn.nonce)
+        except GatewayRefused as error:
+            if error.code != "E3.gateway-already-there":
+                raise
+            raise NotAcceptable(
+                "second-broker",
+                "the gateway has another nonce of this party for this run",
+                hint="if another broker runs on a copy of this home, stop one of them",
+            ) from error
         return Event("challenged", request.digest, "waiting for the enclave's evidence")
 
     def _grant(self, terms: Terms, signed: Envelope) -> Iterator[Event]:
@@ -192,28 +203,27 @@ class Broker:
         known = memory.statements(desk.ledger, pinned.id, genuine)
         return Terms(pinned, standing.read(pinned.agreement, pinned.id, known))
 
-    def _confirm_ledger(self, runs: list[RunEntry]) -> None:
-        """Compare the ledger with the heads in this party's own grants and consents, as the gateway shows them.
+    def _look_at_ledgers(self, pinned: PinnedAgreement, runs: list[RunEntry]) -> None:
+        """Freeze if the gateway shows something under this party's signature that its ledger did not write.
 
-        A run that this copy of the ledger has closed needs no look: closing came after all of its entries.
+        What others let go is kept for them. A run that this copy of the ledger has closed needs no look: closing came
+        after all of its entries. One that has ended needs one look.
         """
-        desk = self._desk
+        desk, own = self._desk, self._desk.home.public_keys().signing
         for entry in runs:
-            if entry.run not in self._confirmed and not desk.ledger.sent(_closed(entry.run)):
-                desk.ledger.confirm(_own_heads(desk, entry.run))
-                self._confirmed.add(entry.run)
-
-
-def _own_heads(desk: Desk, run: str) -> list[LedgerHead]:
-    """Places in the ledger under this party's own signature; nobody else can make one."""
-    own = desk.home.public_keys().signing
-    heads: list[LedgerHead] = []
-    for signed in (*desk.gateway.grants(run), *desk.gateway.consents(run)):
-        kind: type[Grant | Consent] = Grant if signed.payloadType == envelopes.media_type(Grant) else Consent
-        with contextlib.suppress(Refused):  # others can write this party's name on it, which must not stop its broker
-            if (head := envelopes.verify(signed, kind, {desk.party: own}).ledger) is not None:
-                heads.append(head)
-    return heads
+            if entry.run in self._looked_at or desk.ledger.sent(_closed(entry.run)):
+                continue
+            shown = witness.shown(desk.gateway, entry.run)
+            if strange := witness.unknown(desk.ledger, witness.paid(shown, desk.party, own)):
+                remark = f"run {entry.run[:12]} holds a {strange[0].name.partition('/')[0]} that it did not write"
+                desk.ledger.freeze("forked", remark)
+                desk.ledger.require_live()
+            for member in pinned.agreement.parties:
+                if member.name != desk.party:
+                    theirs = witness.paid(shown, member.name, VerifyingKey.parse(member.signing_key))
+                    memory.note_others(desk.ledger, [one.envelope for one in theirs])
+            if entry.state in wire.RUN_FINAL_STATES:
+                self._looked_at.add(entry.run)
 
 
 def _grants(run: str) -> str:

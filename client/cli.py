@@ -42,6 +42,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "watch": ("watch:command", "Follow a run."),
         "broker": ("broker:command", "Answer for this party: challenge, appraise, grant, consent."),
         "inbox": ("inbox:command", "See and decide what waits for a person."),
+        "ledger": ("ledger:command", "See what was spent; end the freeze of a restored ledger."),
         "results": ("results:command", "Collect and open what was released to this party."),
         "receipt": ("receipt:command", "Verify a receipt offline."),
         "cosign": ("cosign:command", "Sign that a receipt was seen and holds."),

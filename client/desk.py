@@ -50,8 +50,12 @@ class Desk:
         return self.home.config.party
 
     def now(self) -> int:
-        """Seconds since 1970."""
-        return int(self.clock())
+        """Seconds since 1970, never less than the ledger has seen.
+
+        Raises:
+            NotAcceptable: the clock is behind it.
+        """
+        return self.ledger.now(self.clock())
 
     def post(self, name: str, put: Callable[[Envelope], None]) -> bool:
         """Post what is kept under `name`, unless it was taken before; True if it was posted now."""

@@ -6,6 +6,7 @@ Runs in: an owner's broker.   Believes: nothing.   Spec: §10.5.
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Annotated, Literal
 
 from sealroom.protocol import canonical, digest, schema
@@ -13,7 +14,12 @@ from sealroom.protocol.schema import Int, Many, Text, Time
 
 MOST_BYTES = 1 << 16
 Matter = Annotated[str, Text(r"[ -~]{1,400}", 400)]
-Kind = Literal["grant", "release", "refusal", "settled", "unresolved", "stop"]
+Kind = Literal[
+    "grant", "release", "refusal", "settled", "unresolved", "stop", "frozen", "adopted", "confirmed"
+]  # fmt: skip
+Reason = Literal["restored", "lost", "copied", "rolled-back", "forked"]
+"""Why a ledger is frozen; `forked`: something that it did not write bears its party's signature."""
+NO_AGREEMENT = "00" * 32
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +77,14 @@ class Entry:
         """Covers number, predecessor and content."""
         number = self.sequence.to_bytes(8, "big")
         return digest.sha256("ledger-entry/v1", number, self.previous.encode(), self.draft.to_bytes())
+
+
+def freezing(reason: Reason, remark: str, *, now: int) -> Draft:
+    """What freezes a ledger; what others are asked to sign cannot be known before it is written."""
+    return Draft(
+        format="sealroom/ledger-entry/v1", kind="frozen", once=f"frozen/{os.urandom(16).hex()}", name=reason,
+        agreement=NO_AGREEMENT, remark=remark, charges={}, created=now, deadline=0,
+    )  # fmt: skip
 
 
 def start(party: str) -> str:

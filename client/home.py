@@ -15,7 +15,7 @@ from typing import Final
 
 import platformdirs
 
-from sealroom.client import card, config, files, keyfile, objects, passphrase, pinning
+from sealroom.client import card, config, files, keyfile, objects, passphrase, pinning, seat
 from sealroom.client.card import Card
 from sealroom.client.config import Config
 from sealroom.client.objects import KeptObject
@@ -79,6 +79,7 @@ class Home:
         home = cls(folder, settings)
         home._passphrase = phrase or passphrase.ask(f"the keys of {settings.party}", new=True)
         home.make_keys()
+        seat.first(folder, settings.party)  # new keys have granted nothing: their ledger may begin at zero
         config.save(folder / "config.json", settings)  # last: a home without it is no home
         return home
 
@@ -88,6 +89,7 @@ class Home:
         self._signing, self._sealing = SigningKey.generate(), SealingKey.generate()
         keyfile.create(folder / "signing.key", self._signing, phrase, overwrite=overwrite)
         keyfile.create(folder / "sealing.key", self._sealing, phrase, overwrite=overwrite)
+        seat.rekey(self.root)
 
     def signing_key(self) -> SigningKey:
         """The Ed25519 key; unlocked once per object.

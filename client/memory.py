@@ -5,10 +5,14 @@ Runs in: an owner's broker.   Believes: its own ledger file.   Spec: §10.5.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import sqlite3
+from pathlib import Path
 from typing import Annotated
 
+from sealroom.client import ledger_file
 from sealroom.client.appraise import Accepted, Gate, decode
 from sealroom.client.ledger import Ledger
 from sealroom.protocol import canonical, schema
@@ -19,6 +23,7 @@ from sealroom.protocol.schema import Hex32, Hex48, Text, Time
 from sealroom.protocol.statements import evidence_digest
 
 _MOST = 4 << 20
+_OTHERS = "others/"
 EvidenceText = Annotated[str, Text(r"[ -~]+", 4 << 20)]
 
 
@@ -90,3 +95,25 @@ def statements(ledger: Ledger, agreement: str, fresh: list[Envelope]) -> list[En
 
 def _bytes(document: object) -> bytes:
     return canonical.encode(schema.encode(document))
+
+
+def adopted(digest: str) -> str:
+    """Under which name a statement is kept that a lost ledger had let go."""
+    return f"adopted/{digest}"
+
+
+def note_others(ledger: Ledger, statements: list[Envelope]) -> None:
+    """Keep what other parties let go, so that one whose ledger is lost can ask for it."""
+    named = {f"{_OTHERS}{statement.digest}": statement.to_bytes() for statement in statements}
+    if fresh := {name: body for name, body in named.items() if ledger.kept(name) is None}:
+        ledger.keep_all(fresh)
+
+
+def seen_of_others(folder: Path) -> list[Envelope]:
+    """What the broker of a home noted of other parties; may be asked while that broker runs."""
+    path = folder / ledger_file.NAME
+    if not path.exists():
+        return []
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database, ledger_file.speaking():
+        query = "SELECT body FROM kept WHERE name GLOB ? ORDER BY name"
+        return [parse(body) for (body,) in database.execute(query, (f"{_OTHERS}*",))]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ from sealroom.protocol.statements import (
     evidence_digest,
     grant_info,
 )
-from tests import parties
+from tests import homes, parties
 from tests.attestation import simulation
 
 NOW = parties.NOW
@@ -69,7 +68,7 @@ def _processor() -> Any:
 
 
 def _home(name: str, folder: Path) -> Home:
-    shutil.copytree(_templates() / name, folder / name)
+    homes.copy(_templates() / name, folder / name)
     home = Home.open(folder / name)
     home.agreements()
     home._signing, home._sealing = _KEYS[name]
