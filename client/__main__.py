@@ -8,12 +8,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
 
 import click
 
 from sealroom.client import cli, errors, ui
 from sealroom.protocol.errors import SealroomError, UsageError
+
+TRACEBACK: Final = "SEALROOM_TRACEBACK"
+"""Set in the environment, it prints the whole of an unexpected failure."""
 
 
 def main() -> None:
@@ -26,13 +32,26 @@ def outcome(arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     try:
         return cli.run(arguments)
+    except ui.Ended as ended:
+        return _report(ended.error, as_json=as_json, more=ended.document)
     except SealroomError as error:
         return _report(error, as_json=as_json)
     except (click.ClickException, OSError) as error:
         return _report(_in_our_tree(error), as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
-        ui.print_error("interrupted")
-        return errors.INTERRUPTED
+        return _report(errors.Interrupted("interrupted"), as_json=as_json)
+    except Exception as error:  # noqa: BLE001 (the last resort: a person gets one line, never a wall of it)
+        return _report(_defect(error), as_json=as_json)
+
+
+def _defect(error: Exception) -> SealroomError:
+    """What no other handler expects. Its own text is not shown: it may hold what a file or a job said."""
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+    last = (traceback.extract_tb(error.__traceback__) or [None])[-1]
+    place = "" if last is None else f" at {Path(last.filename).name}:{last.lineno}"
+    hint = f"this is a defect of ours; {TRACEBACK}=1 prints all of it, which may show data: read it before you send it"
+    return errors.Defect(f"unexpected {type(error).__name__}{place}", hint=hint)
 
 
 def _in_our_tree(error: click.ClickException | OSError) -> SealroomError:
@@ -51,11 +70,13 @@ def _as_usage(error: click.ClickException) -> UsageError:
     return UsageError(message[:1].lower() + message[1:], hint=hint)
 
 
-def _report(error: SealroomError, *, as_json: bool) -> int:
+def _report(error: SealroomError, *, as_json: bool, more: Mapping[str, Any] | None = None) -> int:
     if as_json:
-        print(json.dumps(ui.error_document(error), ensure_ascii=False, sort_keys=True))
+        print(json.dumps({**(more or {}), **ui.error_document(error)}, ensure_ascii=False, sort_keys=True))
     suffix = f" [{error.code}]" if hasattr(error, "code") else ""
     ui.print_error(error.message + suffix, error.hint)
+    for line in ui.check_lines(error):
+        click.echo(line, err=True)
     return errors.exit_code(error)
 
 

@@ -12,6 +12,7 @@ from typing import Final
 import click
 
 from sealroom import __version__
+from sealroom.client import ui
 from sealroom.protocol.errors import UsageError
 
 _HERE = "sealroom.client.commands."
@@ -41,8 +42,8 @@ SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "run": ("run:command", "Ask for a run."),
         "watch": ("watch:command", "Follow a run."),
         "broker": ("broker:command", "Answer for this party: challenge, appraise, grant, consent."),
-        "inbox": ("inbox:command", "See and decide what waits for a person."),
         "ledger": ("ledger:command", "See what was spent; end the freeze of a restored ledger."),
+        "inbox": ("inbox:command", "See and decide what waits for a person."),
         "results": ("results:command", "Collect and open what was released to this party."),
         "receipt": ("receipt:command", "Verify a receipt offline."),
         "cosign": ("cosign:command", "Sign that a receipt was seen and holds."),
@@ -95,6 +96,7 @@ def _not_installed(name: str, error: ModuleNotFoundError) -> UsageError:
 
 @click.command(
     cls=LazyGroup,
+    params=ui.early_options(),
     epilog=f"Exit codes: {EXIT_CODES}.\n\n\b\nExample:\n  sealroom init --role bank --name bank",
 )
 @click.version_option(__version__, prog_name="sealroom", message="%(prog)s %(version)s")

@@ -6,7 +6,9 @@ SealroomError
 ├── Unreachable      1  nobody answered, or a file could not be read: nothing is known, try again
 ├── NotAuthorized    4  no passphrase, a wrong one, or a gateway that does not know this party
 ├── Waiting          5  somebody else must act first
-└── BudgetSpent      7  the purse does not hold what the release costs
+├── BudgetSpent      7  the purse does not hold what the release costs
+├── Interrupted    130  a person stopped the command
+└── Defect           1  what nobody expected
 """
 
 from __future__ import annotations
@@ -42,13 +44,21 @@ class BudgetSpent(NotAcceptable):
     """The agreed purse does not hold what this would cost."""
 
 
+class Interrupted(SealroomError):
+    """A person stopped the command."""
+
+
+class Defect(SealroomError):
+    """Something that no part of this program expects."""
+
+
 def exit_code(error: SealroomError) -> int:
     """The process exit code that an error ends a command with."""
     from sealroom.attestation.verdict import WithChecks  # noqa: PLC0415 (only a failure pays for this import)
 
     families: tuple[tuple[type[SealroomError], int], ...] = (
         (UsageError, USAGE), (NotAuthorized, AUTHORIZATION), (Waiting, WAITING), (Unreachable, FAILED),
-        (BudgetSpent, BUDGET), (WithChecks, ATTESTATION),
+        (BudgetSpent, BUDGET), (WithChecks, ATTESTATION), (Interrupted, INTERRUPTED),
     )  # fmt: skip
     for family, code in families:
         if isinstance(error, family):

@@ -27,8 +27,21 @@ P = ParamSpec("P")
 _FOLDER = click.Path(file_okay=False)
 
 
+_JSON_ANYWHERE: Final = "sealroom.client.as_json"
+_HOME_ANYWHERE: Final = "sealroom.client.home"
+
+
 class Declined(SealroomError):
     """A person was asked and said no."""
+
+
+class Ended(Exception):
+    """A command ends with `error`, and its JSON answer holds `document` beside it."""
+
+    def __init__(self, error: SealroomError, document: Mapping[str, Any]) -> None:
+        """Keep both."""
+        super().__init__(error.message)
+        self.error, self.document = error, document
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,6 +66,11 @@ class Ui:
         if self.as_json:
             text = json.dumps({**document, "format": FORMAT}, ensure_ascii=False, sort_keys=True)
         click.echo(text)
+
+    def event(self, document: Mapping[str, Any]) -> None:
+        """One JSON line while a command goes on, if it answers in JSON at all."""
+        if self.as_json:
+            self.show({"event": dict(document)}, "")
 
     def say(self, line: str) -> None:
         """One line of talk."""
@@ -89,8 +107,10 @@ def command(name: str, *, example: str) -> Callable[[Callable[Concatenate[Ui, P]
     def wrap(function: Callable[Concatenate[Ui, P], None]) -> click.Command:
         @functools.wraps(function)
         def run(*args: P.args, **options: P.kwargs) -> None:
-            ui = Ui(as_json=bool(options.pop("as_json")), home_folder=_path(options.pop("home_folder")))
-            function(ui, *args, **options)
+            meta = click.get_current_context().meta
+            as_json = bool(options.pop("as_json")) or bool(meta.get(_JSON_ANYWHERE))
+            folder = _path(options.pop("home_folder")) or _path(meta.get(_HOME_ANYWHERE))
+            function(Ui(as_json=as_json, home_folder=folder), *args, **options)
 
         for option in (
             click.option("--home", "home_folder", type=_FOLDER, metavar="DIR", help="This party's folder."),
@@ -102,10 +122,43 @@ def command(name: str, *, example: str) -> Callable[[Callable[Concatenate[Ui, P]
     return wrap
 
 
+def early_options() -> list[click.Parameter]:
+    """`--json` and `--home` for a group, so that they may stand before the name of the command as well."""
+
+    def keep(name: str) -> Callable[[click.Context, click.Parameter, object], None]:
+        def remember(context: click.Context, _: click.Parameter, value: object) -> None:
+            if value:
+                context.meta[name] = value
+
+        return remember
+
+    return [
+        click.Option(["--json"], is_flag=True, hidden=True, expose_value=False, callback=keep(_JSON_ANYWHERE)),
+        click.Option(["--home"], type=_FOLDER, hidden=True, expose_value=False, callback=keep(_HOME_ANYWHERE)),
+    ]
+
+
 def error_document(error: SealroomError) -> dict[str, Any]:
-    """What `--json` prints when a command fails."""
+    """What `--json` prints when a command fails; a refusal of evidence has every check that was made."""
     code = getattr(error, "code", type(error).__name__)
-    return {"format": FORMAT, "error": {"code": code, "message": error.message, "hint": error.hint}}
+    told: dict[str, Any] = {"code": code, "message": error.message, "hint": error.hint}
+    if (made := checks(error)) is not None:
+        told["checks"] = made
+    return {"format": FORMAT, "error": told}
+
+
+def checks(error: SealroomError | None) -> list[dict[str, Any]] | None:
+    """The checks that a refusal of evidence carries, for programs; None for any other error."""
+    made = getattr(error, "checks", None)
+    return None if made is None else [dataclasses.asdict(check) for check in made]
+
+
+def check_lines(error: SealroomError | None) -> list[str]:
+    """What evidence was refused for, with advice, and then every check that was made; nothing for any other error."""
+    from sealroom.attestation import explain  # noqa: PLC0415 (only a refusal of evidence pays for this import)
+    from sealroom.attestation.verdict import WithChecks  # noqa: PLC0415
+
+    return [*explain.explain(error), *explain.checks(error)] if isinstance(error, WithChecks) else []
 
 
 def print_error(message: str, hint: str = "") -> None:

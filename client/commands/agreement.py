@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import click
 
+from sealroom.client import ui
 from sealroom.client.commands import agreement_draft, agreement_show, agreement_sign
 
 
-@click.group("agreement", epilog="\b\nExample:\n  sealroom agreement show --for-lawyers")
+@click.group("agreement", params=ui.early_options(), epilog="\b\nExample:\n  sealroom agreement show --for-lawyers")
 def command() -> None:
     """Draft, sign, show, compare and pin agreements.
 

@@ -15,8 +15,8 @@ from sealroom.client.broker import Broker
 from sealroom.client.desk import Event
 from sealroom.client.errors import Unreachable
 from sealroom.client.ledger import Ledger
-from sealroom.client.ui import Ui
-from sealroom.protocol.errors import SealroomError, UsageError
+from sealroom.client.ui import Ended, Ui, check_lines, checks
+from sealroom.protocol.errors import UsageError
 
 
 @ui.command("broker", example="sealroom broker --watch")
@@ -27,7 +27,12 @@ def command(ui: Ui, *, watch: bool, once: bool, every: float) -> None:
     """Answer for this party: challenge new runs, appraise evidence, grant keys, consent to releases, cosign receipts.
 
     It only calls out. Everything is charged to this party's ledger before it is let go. What the agreement leaves to
-    people waits in `sealroom inbox`. One broker per home; it may be killed and started again at any time.
+    people waits in `sealroom inbox`. One broker per home; it may be killed and started again at any time. With --watch
+    --json, each event is one line of JSON.
+
+    Before you start a broker from a backup of its home: the ledger may be older than what this party signed since. The
+    broker compares it with this party's own statements, and freezes rather than spend anything twice. Restore the
+    newest copy there is.
     """
     if (watch and once) or not 0.05 <= every <= 3600:
         raise UsageError("say `--watch` or `--once`, and look every 0.05 to 3600 seconds")
@@ -47,12 +52,15 @@ def command(ui: Ui, *, watch: bool, once: bool, every: float) -> None:
 def _once(ui: Ui, broker: Broker) -> None:
     """One step; what was refused in it decides how the command ends."""
     events = broker.step()
+    refused = [event for event in events if event.error is not None]
     for event in events:
         ui.say(line(event))
-    errors = [event.error for event in events if event.error is not None]
-    if errors:
-        raise errors[0]
-    ui.show({"events": [_document(event) for event in events]}, f"{len(events)} things done")
+        if event not in refused[:1]:  # the checks of the first refusal end the command's talk
+            _say_checks(ui, event)
+    document = {"events": [_document(event) for event in events]}
+    if refused and refused[0].error is not None:
+        raise Ended(refused[0].error, document)
+    ui.show(document, f"{len(events)} things done")
 
 
 def _watch(ui: Ui, broker: Broker, every: float) -> None:
@@ -61,21 +69,32 @@ def _watch(ui: Ui, broker: Broker, every: float) -> None:
     said: set[str] = set()
     while True:
         try:
-            now = {line(event) for event in broker.step()}
+            events = broker.step()
         except Unreachable as error:
-            now = {f"broker: {error.message}; trying again"}
-        for text in sorted(now - said):
-            ui.say(text)
-        said = now
+            events = [Event("no", "", f"{error.message}; trying again", error)]
+        for event in events:
+            if line(event) not in said:
+                ui.say(line(event))
+                _say_checks(ui, event)
+                ui.event(_document(event))
+        said = {line(event) for event in events}
         time.sleep(every)
 
 
 def line(event: Event) -> str:
-    """One line of talk about an event."""
+    """One line of talk about an event; what is not about a run is the broker's own."""
     code = getattr(event.error, "code", "")
-    return f"{event.run[:12]}  {event.kind}: {event.text}" + (f" [{code}]" if code else "")
+    where = f"{event.run[:12]}  {event.kind}" if event.run else "broker"
+    return f"{where}: {event.text}" + (f" [{code}]" if code else "")
+
+
+def _say_checks(ui: Ui, event: Event) -> None:
+    for text in check_lines(event.error):
+        ui.say(f"  {text}")
 
 
 def _document(event: Event) -> dict[str, object]:
-    error: SealroomError | None = event.error
-    return {"kind": event.kind, "run": event.run, "text": event.text, "code": getattr(error, "code", None)}
+    """An event for programs; a refusal of evidence has every check that was made."""
+    document = {"kind": event.kind, "run": event.run, "text": event.text, "code": getattr(event.error, "code", None)}
+    made = checks(event.error)
+    return document if made is None else {**document, "checks": made}

@@ -19,6 +19,7 @@ from sealroom.client.ui import Ui
 from sealroom.protocol.errors import UsageError
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
+_BUILD = "build it and its description: `make image-docker`"
 _DATA = _ROOT / "jobs" / "data" / "lookalike"
 
 
@@ -51,9 +52,7 @@ def _props(image: Path, container: str | None, data: Path, spec: str | None, fol
     pair = pairs.load(Path(spec) if spec else data / "pair.toml")
     launched, measured, launcher, engine = str(image.resolve()), image.resolve(), "process", None
     if container is not None:
-        built = json.loads(Path(container).read_text("utf-8"))
-        # Relative to the file, so that both can be moved.
-        launched, measured, launcher = built["id"], (Path(container).parent / built["archive"]).resolve(), "docker"
+        launched, measured, launcher = *_built(Path(container)), "docker"
         engine = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     return stage.Props(
         folder=folder.resolve(),
@@ -66,3 +65,19 @@ def _props(image: Path, container: str | None, data: Path, spec: str | None, fol
         measured=measured,
         engine=engine,
     )
+
+
+def _built(path: Path) -> tuple[str, Path]:
+    """The image id and the archive that a build wrote down; the archive is named relative to the file.
+
+    Raises:
+        UsageError: the file is not what deploy/build-image.sh writes, or its archive is gone.
+    """
+    try:
+        built = json.loads(path.read_text("utf-8"))
+        image, archive = str(built["id"]), (path.parent / str(built["archive"])).resolve()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} does not describe a container image", hint=_BUILD) from error
+    if not archive.is_file():
+        raise UsageError(f"{archive} is not there", hint=_BUILD)
+    return image, archive

@@ -5,6 +5,7 @@ Runs in: an owner, beside its broker.   Believes: officers that the agreement na
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 
@@ -52,13 +53,15 @@ class _Inbox(click.Group):
     """A group that lists when it is called by its name alone."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put `list` where a subcommand is missing."""
-        if not args or (args[0].startswith("-") and args[0] != "--help"):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
+        """Put `list` where a subcommand is missing; `--json` may stand before either."""
+        early = list(itertools.takewhile(lambda word: word == "--json", args))
+        rest = args[len(early) :]
+        if not rest or (rest[0].startswith("-") and rest[0] != "--help"):
+            rest = ["list", *rest]
+        return super().parse_args(ctx, [*early, *rest])
 
 
-@click.group("inbox", cls=_Inbox, epilog="\b\nExample:\n  sealroom inbox approve 3f9c2a")
+@click.group("inbox", cls=_Inbox, params=ui.early_options(), epilog="\b\nExample:\n  sealroom inbox approve 3f9c2a")
 def command() -> None:
     """See and decide what waits for a person; `sealroom inbox` alone lists it."""
 

@@ -23,7 +23,9 @@ from sealroom.client.ui import Ui
 from sealroom.protocol.errors import SealroomError, UsageError
 
 
-@click.group("receipt", epilog="\b\nExample:\n  sealroom receipt verify receipt.json --root root.der")
+@click.group(
+    "receipt", params=ui.early_options(), epilog="\b\nExample:\n  sealroom receipt verify receipt.json --root root.der"
+)
 def command() -> None:
     """Verify receipts offline."""
 

@@ -13,6 +13,7 @@ from sealroom.protocol.keys import SigningKey
 from tests.client_broker.world import NOW, PASSPHRASE, World
 
 OFFICER = SigningKey.generate()
+EVENTS = ["challenged", "granted", "granted", "released", "cosigned"]
 
 
 @pytest.fixture
@@ -189,3 +190,39 @@ def test_following_a_run_says_each_state_once_and_tells_how_it_ended(world, type
     assert (code, answer["error"]["code"]) == (3, "E5.run-failed")
     assert talk.count("failed") >= 1
     assert world.clock.now == NOW
+
+
+def test_a_watching_broker_writes_one_line_of_json_for_each_event(world, monkeypatch, capsys):
+    world.ask("audience")
+    left = iter(range(3))
+
+    def nap(_):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        world.step("partner")
+
+    monkeypatch.setattr("time.sleep", nap)
+    home = str(world.homes["bank"].root)
+    assert program.outcome(["--json", "broker", "--watch", "--home", home]) == 130
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {line["format"] for line in lines} == {"sealroom/cli/v1"}
+    assert [line["event"]["kind"] for line in lines[:-1]] == EVENTS
+    assert lines[-1]["error"]["code"] == "Interrupted"
+
+
+def test_a_broker_that_refuses_evidence_says_every_check_and_what_else_it_did(world, typed):
+    run = world.ask("audience")
+    world.make_gate().measurement = "d2" * 48
+    assert typed("bank", "broker")[0] == 0
+    assert typed("partner", "broker")[0] == 0
+    code, answer, talk = typed("bank", "broker")
+    assert code == 6
+    assert [(event["kind"], event["run"], event["code"]) for event in answer["events"]] == [
+        ("no", run, "E3.measurement")
+    ]
+    made = answer["error"]["checks"]
+    assert made == answer["events"][0]["checks"]
+    assert [check["name"] for check in made if check["outcome"] == "fail"] == ["measurement"]
+    for check in made:
+        assert talk.count(f" {check['name']}: {check['value']}; expected: {check['expectation']}") >= 1
+    assert "measure the image, then approve it or not" in talk
