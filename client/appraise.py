@@ -6,18 +6,18 @@ Runs in: a party.   Believes: the pinned agreement, its own nonce, and statement
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Container, Mapping
 
 from sealroom.attestation import appraisal, binding
 from sealroom.attestation.evidence import Evidence as PlatformEvidence
 from sealroom.attestation.verdict import Verdict
+from sealroom.client import launched
 from sealroom.client.admission import AdmittedRequest
+from sealroom.client.launched import Launched
 from sealroom.client.standing import Standing
 from sealroom.protocol import canonical, schema
-from sealroom.protocol.agreement import Agreement
 from sealroom.protocol.envelope import Envelope
-from sealroom.protocol.errors import Malformed, NotAcceptable
+from sealroom.protocol.errors import NotAcceptable
 from sealroom.protocol.keys import SealingPublicKey, VerifyingKey, from_text
 from sealroom.protocol.platform import PlatformClass
 from sealroom.protocol.statements import Evidence, evidence_digest
@@ -41,6 +41,7 @@ class Accepted:
     evidence: Evidence
     digest: str
     verdict: Verdict
+    launched: Launched
     approvals: tuple[Envelope, ...]
     gate_key: VerifyingKey
     gate_sealing_key: SealingPublicKey
@@ -77,7 +78,7 @@ def appraise(data: bytes, question: Question) -> Accepted:
     (5) the gate's keys are keys; (6) a policy of the agreement names its root; (7) enough parties, the mandatory ones
     and this one among them, approve a measurement; (8) the platform vouches for one of these measurements and for
     report data that is recomputed here; (9) its class is the agreement's; (10) the launcher is one that the agreement
-    allows.
+    allows, and every layer of confinement that it must put in force was.
 
     Raises:
         Malformed: steps 1 and 5.
@@ -105,9 +106,9 @@ def appraise(data: bytes, question: Question) -> Accepted:
     )
     if verdict.platform_class != agreement.platform_class:  # (9)
         raise NotAcceptable("platform-class", f"the platform is {verdict.platform_class}, which was not agreed")
-    _require_launcher(verdict, agreement)  # (10)
+    launch = launched.check(verdict.launch_configuration, agreement)  # (10)
     approvals = approved[verdict.measurement]
-    return Accepted(evidence, evidence_digest(data), verdict, approvals, gate_key, gate_sealing_key)
+    return Accepted(evidence, evidence_digest(data), verdict, launch, approvals, gate_key, gate_sealing_key)
 
 
 def decode(data: bytes) -> Evidence:
@@ -148,15 +149,3 @@ def _report_data(evidence: Evidence, gate_key: VerifyingKey, gate_sealing_key: S
 def _platform_evidence(evidence: Evidence) -> PlatformEvidence:
     document = canonical.decode(from_text(evidence.attestation), most=MOST_BYTES)
     return schema.decode(PlatformEvidence, document, "attestation")
-
-
-def _require_launcher(verdict: Verdict, agreement: Agreement) -> None:
-    """The launch configuration is the host's word, but bound by HOST_DATA: what it says was fixed before the launch."""
-    try:
-        configuration = json.loads(verdict.launch_configuration or b"null")
-    except (ValueError, RecursionError) as error:
-        raise Malformed("launch-configuration", "the launch configuration is not JSON") from error
-    launcher = configuration.get("launcher") if isinstance(configuration, dict) else None
-    if launcher not in agreement.launchers:
-        allowed = ", ".join(agreement.launchers)
-        raise NotAcceptable("launcher", f"the enclave was not launched by {allowed}, as was agreed")

@@ -125,12 +125,14 @@ def verify_chain(chain: tuple[Envelope, ...]) -> PinnedAgreement:
 def explain(found: Verified) -> tuple[str, ...]:
     """What was verified, in lines for a person; the platform's worth comes first."""
     status, agreement = found.receipt.receipt.status, found.agreement.agreement
+    launched, inside = found.accepted.launched, found.receipt.receipt.layers
     lines = [
         words.PLATFORMS[found.platform_class],
         f"agreement: {agreement.title} ({found.agreement.id[:12]}, version {agreement.sequence})",
         f"run {found.request.digest[:12]}: {status}; asked for by {found.request.request.requester}",
         f"program: {found.accepted.verdict.measurement[:24]}..., approved by {_approvers(found)}",
-        f"confinement in force: {', '.join(found.receipt.receipt.layers) or 'none stated'}",
+        f"started by: {launched.launcher}, with {', '.join(launched.layers)}",
+        f"confinement in force inside: {', '.join(inside) or 'none; it ended before it was needed'}",
     ]
     lines += [f"party {p.name}: {plain.party_fingerprint(p.signing_key, p.sealing_key)}" for p in agreement.parties]
     for item in found.releases:

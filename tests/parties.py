@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from sealroom.protocol import consistency, envelope, schema, sealed, terms
+from sealroom.protocol import canonical, confinement, consistency, envelope, schema, sealed, terms
 from sealroom.protocol.agreement import Agreement
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.keys import SealingKey, SealingPublicKey, SigningKey, to_text
@@ -18,6 +18,8 @@ from sealroom.protocol.statements import Grant, LedgerHead, Request, grant_info
 
 NOW = 1_790_000_000
 ROOT_DIGEST = "ab" * 32
+LAUNCH = canonical.encode({"launcher": "process", "layers": sorted(confinement.REQUIRED["process"])})
+"""A launch configuration with every layer that a process needs."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -64,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     for command in (init, server):
         command.add_argument("--home", type=Path, required=True, help="folder of keys and certificates")
     server.add_argument("--socket", type=Path, required=True, help="Unix socket to serve on")
-    server.add_argument("--unsafe-guest-errors", type=Path, help="file for guests' standard error; for development")
+    server.add_argument(
+        "--unsafe-guest-errors", type=Path, help="file for guests' standard error; owners give such guests no key"
+    )
     return parser
 
 

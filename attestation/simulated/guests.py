@@ -32,6 +32,7 @@ CONFIGURATION_FILE = "launch_configuration"
 MOST_CONFIGURATION = 1 << 17
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _PROCESS_LAYERS = ("dies-with-processor", "empty-standard-streams", "no-core-dumps", "no-new-privileges", "own-session")
+"""What `Guest.start` puts in force; with standard error going to a file there are no empty streams, and no key."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 

@@ -2,7 +2,8 @@
 
 Runs in: the operator's machine, outside the enclave.   Believes: the engine.   Spec: §6.6 (Docker Engine API).
 
-A layer is named in the launch configuration only if its settings were seen here.
+A layer is named in the launch configuration only if its settings were seen here; `protocol.confinement` lists those
+that an owner requires.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, NoReturn
 
 from sealroom.attestation.measurement.launch import LaunchSpec
 from sealroom.attestation.measurement.measure import check_settings
-from sealroom.protocol import wire
+from sealroom.protocol import confinement, wire
 from sealroom.protocol.errors import NotAcceptable
 
 # Host setting -> the values that keep the container closed, and the layer that this amounts to.
@@ -46,6 +47,11 @@ _SETTINGS_OF_THE_ENGINE = frozenset(
 )
 _TMPFS = frozenset({"noexec", "nosuid", "nodev"})
 _RESTART = ("", "no")
+_OTHERWISE_REFUSED = frozenset({
+    "no-new-privileges", "no-log", "no-restart", "own-files-only", "hidden-kernel-files", "process-limit",
+    "no-core-dumps",
+})  # fmt: skip
+"""Layers whose settings are looked at one by one below; without one of them nothing is said about the container."""
 
 
 def check(found: Mapping[str, Any], spec: LaunchSpec, run: Path) -> dict[str, Any]:
@@ -60,13 +66,15 @@ def check(found: Mapping[str, Any], spec: LaunchSpec, run: Path) -> dict[str, An
     check_settings(found.get("Config"), spec, what="container", harmless=_SETTINGS_OF_THE_ENGINE)
     layers = {layer for name, (closed, layer) in _CLOSED.items() if _is_closed(name, host.get(name), closed)}
     profile = _security_options(host.get("SecurityOpt"))
-    # What an engine does by default is its own affair, and may be nothing.
-    layers |= {"no-new-privileges"} if profile is None else {"no-new-privileges", "seccomp"}
+    if profile in confinement.SECCOMP_PROFILES:  # a profile that nobody knows may allow anything
+        layers.add("seccomp")
+    if spec.user is not None and spec.user.partition(":")[0] not in ("", "0", "root"):
+        layers.add("ordinary-user")
     _check_files(found, host, run)
     if _mapping(host, "LogConfig").get("Type") != "none" or _mapping(host, "RestartPolicy").get("Name") not in _RESTART:
         _refuse("the container's output must go nowhere, and it must not be restarted")
     return {
-        "layers": sorted(layers | {"no-log", "no-restart", "own-files-only"}),
+        "layers": sorted(layers | _OTHERWISE_REFUSED),
         "limits": _limits(host),
         "runtime": str(host.get("Runtime")),
         "seccomp": profile,
@@ -79,8 +87,8 @@ def _is_closed(name: str, value: object, closed: tuple[object, ...]) -> bool:
     return True
 
 
-def _security_options(options: object) -> str | None:
-    """The digest of the seccomp profile, or None for the engine's default; nothing may be unconfined."""
+def _security_options(options: object) -> str:
+    """The digest of the seccomp profile; nothing may be unconfined, or left to what an engine does by default."""
     found = [str(option) for option in options] if isinstance(options, list) else []
     if not {"no-new-privileges", "no-new-privileges:true"} & set(found):
         _refuse("the container lacks no-new-privileges")
@@ -88,7 +96,9 @@ def _security_options(options: object) -> str | None:
     rest = [option for option in found if not option.startswith(("seccomp={", "no-new-privileges"))]
     if rest or "no-new-privileges:false" in found or len(profiles) > 1:
         _refuse(f"the container has a security option that is not known to keep it closed: {rest or found}")
-    return f"sha256:{hashlib.sha256(profiles[0].encode()).hexdigest()}" if profiles else None
+    if not profiles:
+        _refuse("the container has no seccomp profile of its own")
+    return f"sha256:{hashlib.sha256(profiles[0].encode()).hexdigest()}"
 
 
 def _check_files(found: Mapping[str, Any], host: Mapping[str, Any], run: Path) -> None:

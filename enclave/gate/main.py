@@ -37,10 +37,12 @@ def main(image: Path) -> int:
         sock.settimeout(_SEND_SECONDS)
         sock.connect(wire.HOST_SOCKET)
         with Child(_command(image, "zygote")) as zygote, Child(_command(image, "engine")) as engine:
+            compute = _Compute(zygote, engine, required)
             world = World(
                 send=lambda message, fds: frames.send(sock, message, fds),
                 quoter=_quoter,
-                compute=_Compute(zygote, engine, required),
+                compute=compute,
+                layers=compute.in_force,
             )
             return _serve(sock, Session(world))
 
@@ -76,19 +78,21 @@ class _Compute:
     """Waits for the children only when they are needed, so that their imports overlap with attestation and grants."""
 
     def __init__(self, zygote: Child, engine: Child, required: Sequence[str]) -> None:
-        self._zygote, self._engine, self._required = zygote, engine, required
+        self._children, self._required = {"zygote": zygote, "engine": engine}, required
+
+    def in_force(self) -> tuple[str, ...]:
+        """Every layer that a child has confirmed, under its prefix."""
+        found = (f"{_PREFIXES[name]}:{layer}" for name, child in self._children.items() for layer in child.layers)
+        return tuple(sorted(found))
 
     def __call__(self, run: AdmittedRun, payloads: Mapping[str, Payload]) -> tuple[list[Result], tuple[str, ...]]:
-        in_force: list[str] = []
         if {layer.partition(":")[0] for layer in self._required} - set(_PREFIXES.values()):
             raise NotAcceptable("missing-layer", "a layer is required of a process that does not exist")
-        for name, child in (("zygote", self._zygote), ("engine", self._engine)):
+        for name, child in self._children.items():
             child.wait_ready()
             prefix = f"{_PREFIXES[name]}:"
             require_layers(child, [r.removeprefix(prefix) for r in self._required if r.startswith(prefix)])
-            in_force += [prefix + layer for layer in child.layers]
-        results = Computation(run, payloads, zygote=self._zygote, engine=self._engine).results()
-        return results, tuple(sorted(in_force))
+        return Computation(run, payloads, **self._children).results(), self.in_force()
 
 
 def _quoter(report_data: bytes) -> SnpEvidence:

@@ -22,7 +22,10 @@ REASON_BYTES = 8192
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ending:
-    """How a session ended: the closed status, offers by rule, and closed reasons by rule (`*` is the whole run)."""
+    """How a session ended: the closed status, offers by rule, and closed reasons by rule (`*` is the whole run).
+
+    `layers` are those that engine and zygote had confirmed by then: none where the run ended before it needed them.
+    """
 
     status: Literal["completed", "refused", "failed"]
     offers: Mapping[str, tuple[str, ...]]
@@ -37,14 +40,14 @@ class Ending:
         return cls("completed", offers, reasons, tuple(layers))
 
     @classmethod
-    def refused(cls, code: str) -> Self:
+    def refused(cls, code: str, layers: Sequence[str]) -> Self:
         """A check said no."""
-        return cls("refused", {}, {"*": code}, ())
+        return cls("refused", {}, {"*": code}, tuple(layers))
 
     @classmethod
-    def failed(cls) -> Self:
+    def failed(cls, layers: Sequence[str]) -> Self:
         """A process of the enclave ended before its time."""
-        return cls("failed", {}, {"*": "failed"}, ())
+        return cls("failed", {}, {"*": "failed"}, tuple(layers))
 
 
 def make_receipt(

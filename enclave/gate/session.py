@@ -30,6 +30,8 @@ from sealroom.protocol.statements import Challenges
 Send = Callable[[dict[str, Any], Sequence[int]], None]
 Compute = Callable[[AdmittedRun, Mapping[str, Payload]], tuple[list[Result], tuple[str, ...]]]
 """Runs readers, engine and jail: results by rule, and the names of the layers of confinement in force."""
+Layers = Callable[[], tuple[str, ...]]
+"""The layers that were confirmed so far, for a run that ends early."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class World:
     send: Send
     quoter: Quoter
     compute: Compute
+    layers: Layers = tuple
 
 
 class Session:
@@ -68,7 +71,8 @@ class Session:
         try:
             self._dispatch(message, fds)
         except Exception as error:  # whatever went wrong, a run that was attested ends with a receipt
-            self._end(Ending.refused(error.code) if isinstance(error, Refused) else Ending.failed())
+            layers = self._world.layers()
+            self._end(Ending.refused(error.code, layers) if isinstance(error, Refused) else Ending.failed(layers))
             if self._attested is None:
                 raise
 
@@ -78,7 +82,7 @@ class Session:
 
     def refuse(self, code: str) -> None:
         """No message can be taken any more, for this reason: end, with a receipt if there was evidence."""
-        self._end(Ending.refused(code))
+        self._end(Ending.refused(code, self._world.layers()))
 
     def _dispatch(self, message: dict[str, Any], fds: Sequence[int]) -> None:
         try:

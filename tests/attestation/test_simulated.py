@@ -28,7 +28,7 @@ from sealroom.attestation.snp.roots import VENDOR_ROOTS
 from sealroom.attestation.verdict import EvidenceNotAcceptable, EvidenceNotGenuine
 from sealroom.enclave import quoter
 from sealroom.host.image.build import Recipe, build
-from sealroom.protocol import canonical, digest, schema
+from sealroom.protocol import canonical, confinement, digest, schema
 from sealroom.protocol.errors import Malformed, NotAcceptable, UsageError
 from sealroom.protocol.platform import simulated_policy
 from tests.attestation import images, simulation
@@ -303,7 +303,7 @@ def test_the_launch_configuration_is_beside_the_reports_and_in_them(service, ima
     assert document["platform"] == WARNING
     assert document["requested"] == {"launcher": "process", "wish": 3}
     assert document["image"] == measure(image).root
-    assert "no-new-privileges" in document["layers"]
+    assert document["layers"] == sorted(confinement.REQUIRED["process"])
     (run / "tsm" / "report" / "x").mkdir()
     service.tick()
     (run / "tsm" / "report" / "x" / "inblob").write_bytes(ASKED)
@@ -532,6 +532,8 @@ def test_the_commands_make_and_serve_a_processor(tmp_path, monkeypatch, capsys, 
             pid = channel.receive(sock)["pid"]
         seen = json.loads(simulation.wait_for(run / "seen"))
         assert seen["streams"][2] == str(tmp_path / "errors")
+        stated = canonical.decode((run / "tsm" / "launch_configuration").read_bytes(), most=1 << 16)
+        assert confinement.missing("process", stated["layers"]) == ("empty-standard-streams",)
         fd = os.pidfd_open(pid)
         process.kill()
         # A guest must not outlive the processor, however that ends.

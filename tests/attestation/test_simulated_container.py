@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
+import hashlib
 import http.server
 import io
 import json
@@ -20,7 +22,8 @@ import pytest
 from sealroom.attestation.measurement.measure import measure_archive
 from sealroom.attestation.simulated import engine, hardening, serve
 from sealroom.attestation.simulated.engine import Engine
-from sealroom.protocol import canonical
+from sealroom.host.launcher import seccomp as profile
+from sealroom.protocol import canonical, confinement
 from sealroom.protocol.errors import Malformed, NotAcceptable, UsageError
 from tests.attestation import images, simulation
 
@@ -57,7 +60,7 @@ def sealed(run: Path) -> dict[str, object]:
             "PortBindings": {},
             "AutoRemove": False,
             "OomKillDisable": False,
-            "SecurityOpt": ["no-new-privileges:true", 'seccomp={"defaultAction":"SCMP_ACT_ERRNO"}'],
+            "SecurityOpt": ["no-new-privileges:true", f"seccomp={profile.profile()}"],
             "PidsLimit": 64,
             "Memory": 1 << 30,
             "MemorySwap": 1 << 30,
@@ -81,19 +84,33 @@ def run(tmp_path) -> Path:
 
 def test_a_sealed_container_is_described_by_what_was_seen(run):
     seen = hardening.check(sealed(run), SPEC, run)
-    assert {"no-network", "read-only-root", "no-capabilities", "no-new-privileges", "seccomp"} <= set(seen["layers"])
+    assert seen["layers"] == sorted(confinement.REQUIRED["docker"])
     assert seen["limits"] == {"memory_bytes": 1 << 30, "pids": 64, "nano_cpus": 2_000_000_000}
     assert seen["seccomp"].startswith("sha256:")
     assert seen["runtime"] == "runc"
     canonical.encode(seen)
 
 
-def test_without_a_profile_of_its_own_nothing_is_claimed_for_seccomp(run):
+def test_the_profile_that_the_launcher_asks_for_is_one_that_owners_require():
+    given = hashlib.sha256(profile.profile().encode()).hexdigest()
+    assert f"sha256:{given}" in confinement.SECCOMP_PROFILES, "list the changed profile, once it was looked at"
+
+
+@pytest.mark.parametrize("other", ["{}", '{"defaultAction":"SCMP_ACT_ALLOW"}', profile.profile() + " "])
+def test_a_profile_that_nobody_knows_does_not_count_as_the_layer(run, other):
     found = sealed(run)
-    found["HostConfig"]["SecurityOpt"] = ["no-new-privileges"]
+    found["HostConfig"]["SecurityOpt"] = ["no-new-privileges", f"seccomp={other}"]
     seen = hardening.check(found, SPEC, run)
-    assert seen["seccomp"] is None
-    assert "seccomp" not in seen["layers"]
+    assert seen["seccomp"] == f"sha256:{hashlib.sha256(other.encode()).hexdigest()}"
+    assert confinement.missing("docker", seen["layers"]) == ("seccomp",)
+
+
+@pytest.mark.parametrize("user", ["0:0", "root", "0", ":0", None])
+def test_an_image_that_runs_as_root_has_no_ordinary_user(run, user):
+    found, spec = sealed(run), dataclasses.replace(SPEC, user=user)
+    found["Config"] = {**found["Config"], "User": user}
+    seen = hardening.check(found, spec, run)
+    assert confinement.missing("docker", seen["layers"]) == ("ordinary-user",)
 
 
 OPEN = {
@@ -118,6 +135,7 @@ OPEN = {
     "PortBindings": [{"80/tcp": [{"HostPort": "80"}]}],
     "OomKillDisable": [True],
     "SecurityOpt": [
+        ["no-new-privileges"],
         None,
         [],
         ["no-new-privileges:false"],

@@ -42,7 +42,7 @@ from tests.attestation import simulation
 NOW = parties.NOW
 NAMES = ("bank", "partner", "compliance", "operator")
 MEASUREMENT = "c1" * 48
-LAUNCH = canonical.encode({"launcher": "process"})
+LAUNCH = parties.LAUNCH
 TEXTS = {"overlap": b'{"count":1230}', "quality": b'{"auc":870}', "audience": b"partner_id\np1\np2\n"}
 PASSPHRASE = "five random words here"
 _KEPT = tempfile.TemporaryDirectory(prefix="sealroom-tests-", ignore_cleanup_errors=True)

@@ -247,6 +247,7 @@ def test_whatever_goes_wrong_in_the_computation_leaves_a_receipt(
     host = world.Host(error=error)
     receipt = host.finish(played)
     assert receipt.status == status
+    assert receipt.layers == world.LAYERS
     assert world.reasons_for(receipt, played.members["partner"]) == {"*": reason}
     assert world.CANARY not in host.everything_seen()
 
@@ -337,6 +338,33 @@ def test_a_host_that_leaves_gets_no_receipt(played: world.Play):
         theirs.close()
         assert main._serve(ours, host.session) == 1
     assert not host.of_type("receipt")
+
+
+class Ready:
+    """A child that reports these layers; it is never asked for anything else."""
+
+    def __init__(self, *layers: str) -> None:
+        self.layers: tuple[str, ...] = ()
+        self._later = layers
+
+    def wait_ready(self) -> None:
+        self.layers = self._later
+
+
+def test_a_layer_that_is_missing_in_a_child_refuses_and_those_confirmed_stay_known():
+    compute = main._Compute(Ready("seccomp"), Ready("seccomp"), ["jail:seccomp", "engine:seccomp", "jail:landlock"])
+    assert compute.in_force() == ()
+    with pytest.raises(NotAcceptable) as caught:
+        compute(None, {})
+    assert caught.value.code == "E3.missing-layer"
+    assert compute.in_force() == ("jail:seccomp",)
+
+
+def test_a_run_that_ended_before_it_needed_layers_lists_none(played: world.Play):
+    host = world.Host()
+    host.start(played)
+    host.session.expire()
+    assert (host.receipt().status, host.receipt().layers) == ("refused", ())
 
 
 def test_a_layer_that_is_required_of_nobody_is_missing(played: world.Play):

@@ -135,8 +135,11 @@ class Host:
         self.reports: list[bytes] = []
         self.payloads: dict[str, bytes] = {}
         self.broken = False
+        self.confirmed: tuple[str, ...] = ()
         self._results, self._error = list(results), error
-        self.session = Session(World(send=self._take, quoter=self._quote, compute=self._compute))
+        self.session = Session(
+            World(send=self._take, quoter=self._quote, compute=self._compute, layers=lambda: self.confirmed)
+        )
 
     def _take(self, message: dict[str, Any], fds: Sequence[int]) -> None:
         if self.broken:
@@ -152,6 +155,7 @@ class Host:
 
     def _compute(self, run: AdmittedRun, payloads: Mapping[str, Payload]) -> tuple[list[Result], tuple[str, ...]]:
         self.payloads = {name: os.pread(p.fd, os.fstat(p.fd).st_size, 0) for name, p in payloads.items()}
+        self.confirmed = LAYERS
         if self._error is not None:
             raise self._error
         return self._results or [Result(rule, CANARY, None) for rule in run.request.rules], LAYERS
