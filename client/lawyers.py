@@ -23,7 +23,8 @@ The agreed machine is confidential hardware (AMD SEV-SNP): memory is encrypted, 
 started.
 The operator cannot read data or code and cannot forge a receipt. Not covered: whoever opens the machine and taps its \
 wires, whoever has extracted keys of the processor's maker, and what can be guessed from times, sizes and memory use \
-by an operator that works together with the owner of the code."""
+by an operator that works together with the owner of the code.
+This version of the software cannot start a run on such a machine yet: every owner's broker refuses it a key."""
 _MACHINE: Final[Mapping[str, Sequence[str]]] = {
     "simulated": _SIMULATED.splitlines(),
     "confidential-hardware": _HARDWARE.splitlines(),
@@ -134,7 +135,8 @@ def _releases(agreement: Agreement) -> list[str]:
 def _anyway(agreement: Agreement) -> list[str]:
     slots = agreement.slots
     query = "at once" if slots.query == 0 else f"at full multiples of {plain.duration(slots.query)}"
-    owners = plain.names(dict.fromkeys(item.owner for item in (*agreement.datasets, *agreement.bundles)))
+    owning = [*(d.owner for d in agreement.datasets), *(b.owner for b in agreement.bundles)]
+    owners = plain.names(dict.fromkeys(owning))
     opaque = plain.duration(slots.opaque)
     everybody = (
         "Every party: who asked for a run, whether it was completed, refused or failed, which rules were offered"
