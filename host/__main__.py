@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-import logging
 import socket
 import ssl
 import sys
@@ -66,8 +65,6 @@ def serve(home: Path, listen: str | None, **flags: Any) -> None:
     from sealroom.host import server  # noqa: PLC0415 (the other commands need not wait for its imports)
 
     used = settings.load(home.resolve(), **flags)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="sealroom-host: %(levelname)s: %(message)s")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     ready = json.dumps({"format": "sealroom/host-ready/v1", "ready": True, **_card(used)})
     server.serve(used, ready=lambda: click.echo(ready))
 

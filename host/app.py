@@ -5,13 +5,14 @@ Runs in: host.   Believes: nothing.   Spec: §8.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 
 from sealroom.host import (
+    disk,
     problems,
     routes_agreements,
     routes_grants,
@@ -21,17 +22,27 @@ from sealroom.host import (
 )  # fmt: skip
 from sealroom.host.auth import Doorman
 from sealroom.host.context import Context
+from sealroom.host.journal import Journal, silent
 from sealroom.host.limits import Rate
+from sealroom.host.problems import Problem
+from sealroom.host.readiness import Readiness
 from sealroom.host.settings import Settings
-from sealroom.host.shapes import Health
+from sealroom.host.shapes import READY_ERRORS, Health, Ready
 from sealroom.host.store import Store
 
-_LOG = logging.getLogger("sealroom.host")
 _AREAS = (routes_agreements, routes_objects, routes_runs, routes_grants, routes_results)
 
 
-def create(settings: Settings, store: Store, *, clock: Callable[[], float] = time.time) -> FastAPI:
-    """The ASGI application; its description is at `/v1/openapi.json`."""
+def create(
+    settings: Settings,
+    store: Store,
+    *,
+    clock: Callable[[], float] = time.time,
+    journal: Journal | None = None,
+    readiness: Readiness | None = None,
+    counted: Callable[[int], object] = lambda _: None,
+) -> FastAPI:
+    """The ASGI application; its description is at `/v1/openapi.json`. `counted` is told the status of every answer."""
     app = FastAPI(
         title="Sealroom gateway", version="1", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None,
         description="Carries ciphertext and signed statements between parties and an enclave. Every call but health is"
@@ -42,15 +53,24 @@ def create(settings: Settings, store: Store, *, clock: Callable[[], float] = tim
     app.state.context = Context(settings=settings, store=store, doorman=_doorman(settings, store, clock), clock=clock)
     problems.install(app)
     app.add_api_route("/v1/health", health, methods=["GET"], tags=["health"])
+    app.state.readiness = readiness or Readiness(lambda: None)
+    app.add_api_route("/v1/ready", ready, methods=["GET"], tags=["health"], responses=READY_ERRORS)
     for area in _AREAS:
         app.include_router(area.router, prefix="/v1")
-    app.middleware("http")(_log)
+    app.middleware("http")(_Scribe(journal or silent(), counted))
     return app
 
 
 def health() -> Health:
     """Say that the gateway answers."""
     return Health(status="ok")
+
+
+def ready(request: Request) -> Ready:
+    """Say whether runs could be launched now; what is missing stands in the operator's log."""
+    if not request.app.state.readiness.is_ready:
+        raise Problem(503, "not-ready", "the gateway cannot launch runs now", hint="try again in a moment")
+    return Ready(status="ready")
 
 
 def _doorman(settings: Settings, store: Store, clock: Callable[[], float]) -> Doorman:
@@ -67,14 +87,29 @@ def _doorman(settings: Settings, store: Store, clock: Callable[[], float]) -> Do
     )  # fmt: skip
 
 
-async def _log(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+class _Scribe:
     """One line per call: method, the route's pattern and the status; never a caller's values."""
-    try:
-        response = await call_next(request)
-    except Exception as error:  # noqa: BLE001 (the last line before the server would print the cause)
-        response = problems.unexpected(error)
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    route = getattr(request.scope.get("route"), "path", "-")
-    _LOG.info("%s %s %d", request.method if route != "-" else "-", route, response.status_code)
-    return response
+
+    def __init__(self, journal: Journal, counted: Callable[[int], object]) -> None:
+        self._journal, self._counted = journal, counted
+
+    async def __call__(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        """Answer, and write down that it was."""
+        try:
+            response = await call_next(request)
+        except Exception as error:  # noqa: BLE001 (the last line before the server would print the cause)
+            response = self._failed(error)
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        route: Any = getattr(request.scope.get("route"), "path", "-")
+        method = request.method if route != "-" and request.method in ("GET", "PUT", "POST") else "-"
+        self._journal.say("call", method=method, route=route, status=response.status_code)
+        self._counted(response.status_code)
+        return response
+
+    def _failed(self, error: Exception) -> Response:
+        if disk.is_full(error):
+            self._journal.say("disk-full")
+            return problems.answer(disk.problem())
+        self._journal.failure("call-failed", error)
+        return problems.answer(problems.internal())

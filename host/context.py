@@ -11,6 +11,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
+from sealroom.host import disk
 from sealroom.host.agreements import Agreement, signed_by
 from sealroom.host.auth import Call, Doorman
 from sealroom.host.documents import HEX32, NAME, Statement
@@ -37,6 +38,14 @@ class Context:
             Problem: 404, for strangers too.
         """
         return self.store.agreements.member(agreement, call.key)
+
+    def require_room(self) -> None:
+        """Return while there is room for what may be turned away.
+
+        Raises:
+            Problem: 507 `disk-full`.
+        """
+        disk.require_room(self.settings.home, self.settings.disk_reserve)
 
     def run(self, call: Call, run: str) -> tuple[Run, str]:
         """A run and the caller's name in its agreement.

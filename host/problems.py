@@ -7,7 +7,6 @@ Runs in: host.   Believes: nothing.   Spec: §8.1.
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -15,7 +14,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-_LOG = logging.getLogger("sealroom.host")
 _BY_STATUS = {404: "not-found", 405: "method-not-allowed"}
 
 
@@ -59,29 +57,25 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
 
 
-def _answer(problem: Problem) -> JSONResponse:
+def answer(problem: Problem) -> JSONResponse:
+    """A problem as it goes out."""
     return JSONResponse(problem.body(), status_code=problem.status)
 
 
 def _problem(_: Request, error: Exception) -> JSONResponse:
-    return _answer(error if isinstance(error, Problem) else _internal())
+    return answer(error if isinstance(error, Problem) else internal())
 
 
 def _invalid(_: Request, error: Exception) -> JSONResponse:
     places = [".".join(str(part) for part in e["loc"]) for e in getattr(error, "errors", list)()]
-    return _answer(Problem(422, "bad-parameter", f"not as documented: {', '.join(places)}"))
+    return answer(Problem(422, "bad-parameter", f"not as documented: {', '.join(places)}"))
 
 
 def _http(_: Request, error: Exception) -> JSONResponse:
     status = getattr(error, "status_code", 500)
-    return _answer(Problem(status, _BY_STATUS.get(status, "http-error"), "the gateway has no such call"))
+    return answer(Problem(status, _BY_STATUS.get(status, "http-error"), "the gateway has no such call"))
 
 
-def unexpected(error: Exception) -> JSONResponse:
-    """The answer to a failure of ours: nothing of the cause, which may quote what another party sent."""
-    _LOG.error("a call failed: %s", type(error).__name__)
-    return _answer(_internal())
-
-
-def _internal() -> Problem:
+def internal() -> Problem:
+    """A failure of ours: nothing of the cause, which may quote what another party sent."""
     return Problem(500, "internal", "the gateway failed", hint="the operator finds the kind of failure in its log")

@@ -15,6 +15,7 @@ from typing import Any
 from sealroom.host import frames
 from sealroom.host.launcher.base import LaunchError
 
+_PATIENCE = 30.0
 _MEASUREMENT = re.compile(r"[0-9a-f]{96}")
 
 
@@ -36,7 +37,7 @@ class Processor:
         )
         pid = reply.get("pid")
         if type(pid) is not int or pid <= 1:
-            raise LaunchError("the processor names no process")
+            raise LaunchError("the processor names no process", why="processor-garbage")
         return pid, _measurement(reply)
 
     def attach_container(self, *, container: str, engine: str, run_dir: Path) -> str:
@@ -48,21 +49,31 @@ class Processor:
         reply = self._call({"op": "attach-container", "container": container, "engine": engine, "run": str(run_dir)})
         return _measurement(reply)
 
+    def answers(self) -> bool:
+        """Whether it answers at all, within half a minute: it does one thing at a time, and may be measuring."""
+        try:
+            self._call({"op": "describe"}, seconds=min(self.seconds, _PATIENCE))
+        except LaunchError as error:
+            return error.why == "processor-refuses"
+        return True
+
     def end(self, run_dir: Path) -> None:
         """Have it stop serving a run; fine when it is not there or serves no such run."""
         with contextlib.suppress(LaunchError):
             self._call({"op": "end", "run": str(run_dir)})
 
-    def _call(self, message: dict[str, Any]) -> dict[str, Any]:
+    def _call(self, message: dict[str, Any], *, seconds: float | None = None) -> dict[str, Any]:
+        seconds = seconds or self.seconds
         try:
-            with frames.connect(self.path, seconds=self.seconds) as sock:
+            with frames.connect(self.path, seconds=seconds) as sock:
                 channel = frames.Channel(sock)
-                channel.send(message, seconds=self.seconds)
-                reply, _ = channel.receive(seconds=self.seconds)
+                channel.send(message, seconds=seconds)
+                reply, _ = channel.receive(seconds=seconds)
         except (OSError, EOFError, frames.GarbageError) as error:
-            raise LaunchError(f"the simulated processor does not answer: {type(error).__name__}") from error
+            words = f"the simulated processor does not answer: {type(error).__name__}"
+            raise LaunchError(words, why="processor-silent") from error
         if "error" in reply:
-            raise LaunchError(f"the simulated processor refuses: {_words(reply['error'])}")
+            raise LaunchError(f"the simulated processor refuses: {_words(reply['error'])}", why="processor-refuses")
         return reply
 
 
@@ -75,5 +86,5 @@ def _words(error: object) -> str:
 def _measurement(reply: dict[str, Any]) -> str:
     value = reply.get("measurement")
     if not isinstance(value, str) or not _MEASUREMENT.fullmatch(value):
-        raise LaunchError("the processor names no measurement")
+        raise LaunchError("the processor names no measurement", why="processor-garbage")
     return value

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import logging
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sealroom.host import frames, runs
+from sealroom.host import disk, frames, runs
 from sealroom.host.bell import Bell
 from sealroom.host.frames import GarbageError
+from sealroom.host.journal import Journal, silent
 from sealroom.host.launcher.base import Launcher, LaunchError
 from sealroom.host.problems import Problem
 from sealroom.host.relay import EndedError, GuestError, Relay
@@ -25,8 +26,10 @@ from sealroom.host.settings import Settings
 from sealroom.host.store import Store
 from sealroom.protocol import wire
 
-_LOG = logging.getLogger("sealroom.host")
 _IDLE = 1.0
+_SLICE = 0.05
+_FIRST_GRANT = 5.0
+LAST_FAILURE = "last-launch-failure.txt"
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -38,16 +41,36 @@ class Worker:
     launcher: Launcher
     bell: Bell
     clock: Callable[[], float]
+    journal: Journal = dataclasses.field(default_factory=silent)
+    launched: Callable[[str], object] = lambda _: None
+    """Is told `ok` or `failed` of every launch."""
     stopping: threading.Event = dataclasses.field(default_factory=threading.Event)
+    draining: threading.Event = dataclasses.field(default_factory=threading.Event)
+    is_sound: bool = False
+    """Whether its thread works, and could clear up what was left."""
+    _was_low: bool = False
 
     def serve(self) -> None:
         """Work until `stop`; a failure of ours ends the run at hand and nothing else."""
-        sound = False
-        with contextlib.suppress(EndedError):
-            while not self.stopping.is_set():
-                sound = sound or self._tried(self.recover)
-                sound = sound and (self._tried(self.step) or self._tried(self.recover))
-                self.bell.wait(_IDLE)
+        try:
+            with contextlib.suppress(EndedError):
+                while not self.stopping.is_set():
+                    self.is_sound = self.is_sound or self._tried(self.recover)
+                    self.is_sound = self.is_sound and (self._tried(self.step) or self._tried(self.recover))
+                    self.bell.wait(_IDLE)
+        finally:
+            self.is_sound = False
+
+    def drain(self, seconds: float) -> None:
+        """Launch nothing any more, and return when no enclave is worth waiting for, or when the time has passed.
+
+        An enclave that has a grant is worth it, since an owner was charged for it; and for a few seconds one whose
+        evidence has just come out, since its grants are on their way.
+        """
+        self.draining.set()
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and any(map(self._is_worth_waiting, self.store.runs.with_guest())):
+            time.sleep(_SLICE)
 
     def stop(self) -> None:
         """Have `serve` end soon; the run at hand is dealt with as after a restart."""
@@ -57,7 +80,7 @@ class Worker:
     def step(self) -> bool:
         """End what has expired, then see the next run through, if there is one; whether there was."""
         self._tick()
-        run = self.store.runs.next_queued(self.clock())
+        run = None if self.draining.is_set() or self._is_low() else self.store.runs.next_queued(self.clock())
         if run is None:
             return False
         self._conduct(run)
@@ -88,7 +111,10 @@ class Worker:
         except EndedError:
             raise
         except Exception as error:  # noqa: BLE001
-            _LOG.error("the worker failed: %s", type(error).__name__)
+            if disk.is_full(error):
+                self.journal.say("disk-full")
+            else:
+                self.journal.failure("worker-failed", error)
             return False
         return True
 
@@ -99,15 +125,19 @@ class Worker:
         try:
             self._enclave(run, run_dir)
         except LaunchError as error:
-            _LOG.warning("run %s: %s", run.run[:16], error)
+            self.journal.say("launch-failed", run=run.run[:16], why=error.why)
+            self._note_failure(error)
+            self.launched("failed")
             self._give_up(run, again=True)
         except EndedError:
             self._give_up(run, again=self._state(run) == runs.LAUNCHING)
         except (GuestError, GarbageError, Problem, EOFError, OSError) as error:
-            _LOG.warning("run %s: %s: %s", run.run[:16], type(error).__name__, error)
-            self._give_up(run, again=False)
+            self.journal.say("enclave-failed", run=run.run[:16], why=why(error))
+            spoke = isinstance(error, (GarbageError, Problem))  # what speaks nonsense once would do so again
+            self._give_up(run, again=not spoke and self._state(run) == runs.LAUNCHING)
         finally:
             self._clean(run)
+            self.journal.say("run-left", run=run.run[:16], state=self._state(run))
 
     def _enclave(self, run: Run, run_dir: Path) -> None:
         shutil.rmtree(run_dir, ignore_errors=True)
@@ -117,13 +147,15 @@ class Worker:
             handle = self.launcher.launch(run_dir, {})
             try:
                 self.store.runs.note(run, run_dir=str(run_dir), guest=handle.note)
-                _LOG.info("run %s: measurement %s", run.run[:16], handle.measurement)
+                self.journal.say("run-launched", run=run.run[:16], measurement=handle.measurement, attempt=run.attempts)
+                self.launched("ok")
                 self._relay().serve(run, listener, handle, guest=self.launcher.guest)
             finally:
                 handle.kill()
 
     def _relay(self) -> Relay:
-        return Relay(store=self.store, settings=self.settings, bell=self.bell, clock=self.clock, tick=self._tick)
+        return Relay(store=self.store, settings=self.settings, bell=self.bell, clock=self.clock, tick=self._tick,
+                     journal=self.journal)  # fmt: skip
 
     def _tick(self) -> None:
         if self.stopping.is_set():
@@ -143,6 +175,26 @@ class Worker:
             else:
                 self.store.runs.step(run, "fail", self.clock())
 
+    def _is_low(self) -> bool:
+        """Whether there is too little room for a run; said once each time."""
+        low = disk.is_low(self.settings.home, self.settings.disk_reserve)
+        if low and not self._was_low:
+            self.journal.say("disk-low")
+        self._was_low = low
+        return low
+
+    def _is_worth_waiting(self, run: Run) -> bool:
+        if run.state == runs.RUNNING:
+            return True
+        granted = any(row["grant_envelope"] is not None for row in self.store.runs.objects(run.run))
+        return run.state == runs.WAITING_GRANTS and (granted or self.clock() < run.since + _FIRST_GRANT)
+
+    def _note_failure(self, error: LaunchError) -> None:
+        """The last failed launch in words, which come from our own launcher, processor and engine; one file, no log."""
+        text = "".join(c if c.isascii() and c.isprintable() else " " for c in str(error))[:300]
+        with contextlib.suppress(OSError):
+            (self.settings.home / LAST_FAILURE).write_text(text + "\n", "utf-8")
+
     def _state(self, run: Run) -> str:
         return self.store.runs.get(run.run).state
 
@@ -150,3 +202,15 @@ class Worker:
         if run.run_dir:
             shutil.rmtree(run.run_dir, ignore_errors=True)
         self.store.runs.note(run, run_dir=None, guest=None)
+
+
+def why(error: Exception) -> str:
+    """The word for what ended an enclave too soon."""
+    if isinstance(error, GuestError):
+        return error.why
+    if disk.is_full(error):
+        return "disk-full"
+    words: tuple[tuple[type[Exception], str], ...] = (
+        (GarbageError, "not-the-protocol"), (Problem, "does-not-fit"), (EOFError, "gone"), (TimeoutError, "too-slow"),
+    )  # fmt: skip
+    return next((word for kind, word in words if isinstance(error, kind)), "system-error")

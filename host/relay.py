@@ -9,15 +9,17 @@ import dataclasses
 import json
 import os
 import socket
+import sqlite3
 import struct
 import time
 from collections.abc import Callable
 from typing import Any
 
-from sealroom.host import documents, frames
+from sealroom.host import disk, documents, frames
 from sealroom.host.bell import Bell
 from sealroom.host.documents import HEX32, Statement
 from sealroom.host.frames import Channel, GarbageError
+from sealroom.host.journal import Journal, silent
 from sealroom.host.launcher.base import Handle
 from sealroom.host.runs import Run
 from sealroom.host.settings import Settings
@@ -26,6 +28,7 @@ from sealroom.host.store.blobs import WrongDigestError
 from sealroom.protocol import wire
 
 _SLICE = 0.25
+_FULL_PAUSE = 1.0
 _MOST_MESSAGES = 512
 _EVIDENCE_FIELDS = {
     "format", "agreement", "version", "request", "nonces", "checkpoint", "gate_signing_key", "gate_sealing_key",
@@ -34,7 +37,12 @@ _EVIDENCE_FIELDS = {
 
 
 class GuestError(RuntimeError):
-    """The enclave died, is silent, or is not who should have connected."""
+    """The enclave died, is silent, or is not who should have connected; `why` is the word for it in the log."""
+
+    def __init__(self, message: str, *, why: str) -> None:
+        """Keep words for people and the word for the log apart."""
+        super().__init__(message)
+        self.why = why
 
 
 class EndedError(RuntimeError):
@@ -50,6 +58,7 @@ class Relay:
     bell: Bell
     clock: Callable[[], float]
     tick: Callable[[], None]
+    journal: Journal = dataclasses.field(default_factory=silent)
 
     def serve(self, run: Run, listener: socket.socket, handle: Handle, *, guest: int | None) -> None:
         """See one run through, from the enclave's connection to its receipt.
@@ -83,13 +92,13 @@ class Relay:
         while not self.bell.wait(_SLICE, also=listener):
             self._still(run)
             if time.monotonic() > end or not handle.alive():
-                raise GuestError("the enclave did not connect")
+                raise GuestError("the enclave did not connect", why="no-connection")
         sock, _ = listener.accept()
         listener.close()
         _, user, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
         if user != (os.geteuid() if guest is None else guest):
             sock.close()
-            raise GuestError("somebody else connected")
+            raise GuestError("somebody else connected", why="stranger-connected")
         return sock
 
     def _assignment(self, run: Run) -> dict[str, Any]:
@@ -147,17 +156,32 @@ class Relay:
             raise GarbageError("an empty ciphertext, or more than a run may offer")
         digest = offer.text("ciphertext_sha256", HEX32)
         try:
-            self.store.blobs.take(descriptor, size=size, digest=digest)
+            self._kept(run, lambda: self.store.blobs.take(descriptor, size=size, digest=digest))
         except WrongDigestError as error:
             raise GarbageError("the ciphertext is not the one that is offered") from error
         affected = documents.names(offer.unverified.get("affected"), most=16)
-        self.store.results.add_offer(run, offer, digest, affected)
+        self._kept(run, lambda: self.store.results.add_offer(run, offer, digest, affected))
         return size
 
     def _receipt(self, run: Run, message: dict[str, Any]) -> None:
         receipt = _about(run, message, wire.RECEIPT)
         status = receipt.text("status", "completed|refused|failed")
-        self.store.results.add_receipt(run, receipt, status, self.clock())
+        self._kept(run, lambda: self.store.results.add_receipt(run, receipt, status, self.clock()))
+
+    def _kept(self, run: Run, store: Callable[[], object]) -> None:
+        """Store what the enclave will not say again; a full disk is waited for, as long as a run may take."""
+        end = time.monotonic() + self.settings.run_wait
+        while True:
+            try:
+                store()
+            except (OSError, sqlite3.OperationalError) as error:
+                if not disk.is_full(error) or time.monotonic() > end:
+                    raise
+                self.journal.say("disk-full")
+            else:
+                return
+            self.bell.wait(_FULL_PAUSE)
+            self._still(run)
 
     def _next(self, channel: Channel, run: Run, seconds: float) -> dict[str, Any]:
         self._readable(channel, run, seconds)
@@ -172,7 +196,7 @@ class Relay:
         while not self.bell.wait(_SLICE, also=channel.socket):
             self._still(run)
             if time.monotonic() > end:
-                raise GuestError("the enclave is silent")
+                raise GuestError("the enclave is silent", why="silent")
 
     def _still(self, run: Run) -> None:
         self.tick()

@@ -15,7 +15,6 @@ from sealroom.host.context import ChunkCall, Digest, EmptyCall, Here, Number, St
 from sealroom.host.problems import forbidden, unreadable
 from sealroom.host.shapes import (
     READ_ERRORS,
-    STORE_ERRORS,
     WRITE_ERRORS,
     ChunkStored,
     ObjectLine,
@@ -30,7 +29,7 @@ router = APIRouter(tags=["objects"])
 
 
 @router.put(
-    "/objects/{manifest}", responses=STORE_ERRORS, openapi_extra=body("application/json", "the manifest's envelope")
+    "/objects/{manifest}", responses=WRITE_ERRORS, openapi_extra=body("application/json", "the manifest's envelope")
 )
 def put_object(manifest: Digest, call: StatementCall, here: Here) -> Stored:
     """Announce an object of the caller's own by its signed manifest."""
@@ -41,6 +40,7 @@ def put_object(manifest: Digest, call: StatementCall, here: Here) -> Stored:
     agreement, party = here.member(call, sealed.agreement)
     _check_declared(agreement, sealed, party)
     signed_by(statement, call.key)
+    here.require_room()
     here.store.objects.add(sealed, statement)
     return Stored(digest=manifest)
 
@@ -55,6 +55,7 @@ def put_chunk(manifest: Digest, number: Number, call: ChunkCall, here: Here) -> 
     _, party = here.member(call, sealed.agreement)
     if party != sealed.owner:
         raise forbidden("only its owner uploads an object")
+    here.require_room()
     complete = here.store.objects.put_chunk(sealed, number, call.body)
     return ChunkStored(digest=manifest, number=number, complete=complete)
 

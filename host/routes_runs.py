@@ -36,6 +36,7 @@ def post_run(call: StatementCall, here: Here) -> RunState:
     if not here.store.database.one("SELECT 1 FROM runs WHERE run = ?", statement.digest):
         objects = _check_request(here, statement, agreement, party)
         signed_by(statement, call.key)
+        here.require_room()
         run = _new_run(here, statement, agreement, frozenset(objects), now)
         here.store.runs.add(run, objects, most_open=here.settings.open_runs)
     run = here.store.runs.get(statement.digest)

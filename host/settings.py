@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from sealroom.protocol import wire
 
 FILE = "host.toml"
+_PORTS = ("listen_port", "metrics_port")
 _KEY = re.compile(r"[A-Za-z0-9_-]{43}")
 _IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -54,12 +55,24 @@ class Settings:
     frame_wait: float = 30
     body_wait: float = 120
     stop_wait: float = 10
+    # After SIGTERM, how long an enclave that computes may take to end well before it is ended.
+    drain_wait: float = 20
     launch_attempts: int = 3
     # What callers may use of this machine.
     store_most: int = 64 << 30
+    # Less free than this: no uploads, no new runs, no launches; statements and results still have room.
+    disk_reserve: int = 2 << 30
     requests_per_second: float = 100
     requests_burst: int = 400
     open_runs: int = 64
+    # What the operator watches. Logs go to `stderr`, or to `files`, one per day in the home's folder `logs`.
+    logs: str = "stderr"
+    metrics_port: int = 0
+    # How long `sealroom-host prune` leaves what nobody is bound to need (docs/OPERATING.md).
+    keep_results: float = 90 * 86400
+    keep_offers: float = 365 * 86400
+    keep_objects: float = 30 * 86400
+    keep_logs: float = 30 * 86400
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, before anything is started with it."""
@@ -90,7 +103,7 @@ def load(home: Path, **flags: Any) -> Settings:
     try:
         text = (home / FILE).read_text(encoding="utf-8")
         values = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadSettings(f"cannot read {FILE} in {home}: run `sealroom-host init` first") from error
     values |= {name: value for name, value in flags.items() if value is not None}
     return _build(home, values)
@@ -135,11 +148,14 @@ def _check(settings: Settings) -> None:
         raise BadSettings("image must be an image id (sha256:...), because a tag can be moved to other bytes")
     if not settings.docker_engine.startswith("unix:///"):
         raise BadSettings("docker_engine must be a Unix socket (unix:///...), which the processor can reach too")
-    if not 0 <= settings.listen_port < 1 << 16:
-        raise BadSettings("listen_port must be in 0..65535")
+    for name in _PORTS:
+        if not 0 <= getattr(settings, name) < 1 << 16:
+            raise BadSettings(f"{name} must be in 0..65535")
+    if settings.logs not in ("stderr", "files"):
+        raise BadSettings("logs must be 'stderr' or 'files'")
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        if isinstance(value, (int, float)) and field.name != "listen_port" and value <= 0:
+        if isinstance(value, (int, float)) and field.name not in _PORTS and value <= 0:
             raise BadSettings(f"{field.name} must be above zero")
     _check_url(settings.url)
 

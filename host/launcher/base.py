@@ -11,7 +11,12 @@ from typing import Any, Protocol
 
 
 class LaunchError(RuntimeError):
-    """No enclave was started, and nothing of it is left."""
+    """No enclave was started, and nothing of it is left; `why` is the word for it in the log."""
+
+    def __init__(self, message: str, *, why: str = "not-launched") -> None:
+        """Keep words for people and the word for the log apart."""
+        super().__init__(message)
+        self.why = why
 
 
 class Handle(Protocol):
@@ -48,6 +53,10 @@ class Launcher(Protocol):
         Raises:
             LaunchError: it was not started.
         """
+        ...
+
+    def check(self) -> str | None:
+        """The part that would keep an enclave from being launched now: `image`, `processor` or `launcher`; or None."""
         ...
 
     def clear(self, run_dir: Path, note: str | None) -> None:

@@ -90,7 +90,7 @@ class DockerLauncher:
             LaunchError: one of these failed; the container is gone again.
         """
         if configuration:
-            raise LaunchError("a container's configuration is what the engine says it is")
+            raise LaunchError("a container's configuration is what the engine says it is", why="bad-configuration")
         _open_to_guest(run_dir)
         with self._engine() as client:
             container = self._create(client, run_dir)
@@ -107,6 +107,17 @@ class DockerLauncher:
             client=_client(self.engine), container=container, processor=self.processor, run_dir=run_dir,
             measurement=measurement,
         )  # fmt: skip
+
+    def check(self) -> str | None:
+        """The part that would keep an enclave from being launched now."""
+        if not self.processor.answers():
+            return "processor"
+        try:
+            with self._engine() as client:
+                client.api.inspect_image(self.image)  # type: ignore[no-untyped-call]
+        except LaunchError as error:
+            return "launcher" if error.why == "engine-silent" else "image"
+        return None
 
     def clear(self, run_dir: Path, note: str | None) -> None:
         """Have the processor forget the run; its container goes with `clear_all`."""
@@ -139,7 +150,7 @@ class DockerLauncher:
         container = str(made["Id"])
         if made.get("Warnings"):
             _remove(client, container)
-            raise LaunchError("the engine made the container only with warnings")
+            raise LaunchError("the engine made the container only with warnings", why="engine-warns")
         return container
 
     @contextlib.contextmanager
@@ -152,7 +163,7 @@ class DockerLauncher:
         try:
             yield client
         except (docker.errors.DockerException, requests.RequestException, OSError) as error:
-            raise LaunchError(f"the container engine failed: {type(error).__name__}") from error
+            raise LaunchError(f"the container engine failed: {type(error).__name__}", why="engine-failed") from error
         finally:
             client.close()
 
@@ -166,7 +177,7 @@ def _client(engine: str) -> docker.DockerClient:
         frames.connect(Path(engine.removeprefix("unix://")), seconds=5).close()
         return docker.DockerClient(base_url=engine, timeout=60, version="auto")
     except (docker.errors.DockerException, OSError) as error:
-        raise LaunchError("the container engine does not answer") from error
+        raise LaunchError("the container engine does not answer", why="engine-silent") from error
 
 
 def _remove(client: docker.DockerClient, container: str) -> None:

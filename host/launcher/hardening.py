@@ -82,7 +82,7 @@ def confirm(found: Mapping[str, Any], *, image: str, run_dir: Path, share: Share
     if found.get("Image") != image:
         missed.append("image id")
     if missed:
-        raise LaunchError(f"the engine does not confirm: {', '.join(sorted(set(missed)))}")
+        raise LaunchError(f"the engine does not confirm: {', '.join(sorted(set(missed)))}", why="not-confirmed")
 
 
 def engine_can(info: Mapping[str, Any]) -> None:
@@ -96,7 +96,7 @@ def engine_can(info: Mapping[str, Any]) -> None:
     if not any(str(option).startswith("name=seccomp") for option in info.get("SecurityOptions") or []):
         lacks.append("seccomp")
     if lacks:
-        raise LaunchError(f"the engine cannot limit a container: {', '.join(lacks)}")
+        raise LaunchError(f"the engine cannot limit a container: {', '.join(lacks)}", why="engine-cannot-limit")
 
 
 _MUST_BE_EMPTY: dict[str, Any] = {

@@ -75,9 +75,15 @@ class ProcessLauncher:
             descriptor = os.pidfd_open(pid)
         except OSError as error:
             self.processor.end(run_dir)
-            raise LaunchError("the enclave was gone at once") from error
+            raise LaunchError("the enclave was gone at once", why="gone-at-once") from error
         note = json.dumps({"pid": pid, "started": _started(pid)})
         return ProcessHandle(self.processor, run_dir, descriptor, note, measurement)
+
+    def check(self) -> str | None:
+        """The part that would keep an enclave from being launched now."""
+        if not self.processor.answers():
+            return "processor"
+        return None if (self.image / "launch.json").is_file() else "image"
 
     def clear(self, run_dir: Path, note: str | None) -> None:
         """Kill the process that an earlier gateway noted, if it is still the same one."""

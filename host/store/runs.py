@@ -73,6 +73,10 @@ class Runs:
         )
         return [_run(row) for row in rows]
 
+    def all(self) -> list[Run]:
+        """Every run there ever was."""
+        return [_run(row) for row in self.database.all("SELECT * FROM runs")]
+
     def open(self) -> list[Run]:
         """Every run that has not ended."""
         return [_run(row) for row in self.database.all(f"SELECT * FROM runs WHERE state NOT IN ({_FINAL})")]  # noqa: S608

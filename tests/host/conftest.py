@@ -29,6 +29,8 @@ from http_message_signatures import HTTPMessageSigner, MappingKeyResolver, algor
 from sealroom.enclave import frames as enclave_frames
 from sealroom.host import app
 from sealroom.host.bell import Bell
+from sealroom.host.journal import Journal
+from sealroom.host.readiness import Readiness
 from sealroom.host.settings import Settings
 from sealroom.host.store import Store, open_store
 from sealroom.protocol import canonical, envelope
@@ -163,6 +165,8 @@ class Gateway:
     parties: Parties
     clock: Clock
     bell: Bell
+    log: list[str]
+    readiness: Readiness
     agreement: str = ""
     version: str = ""
 
@@ -223,13 +227,16 @@ def empty_gateway(tmp_path: Path, parties: Parties, clock: Clock) -> Iterator[Ga
     settings = Settings(
         home=tmp_path, operator_key=parties.keys["operator"].public.text, public_url="https://gateway.test",
         requests_per_second=10_000, requests_burst=10_000, store_most=1 << 30, launch_wait=5, evidence_wait=2,
-        frame_wait=2, stop_wait=2, body_wait=2,
+        frame_wait=2, stop_wait=2, body_wait=2, disk_reserve=1,
     )  # fmt: skip
     bell = Bell()
     store = open_store(tmp_path, most=settings.store_most, changed=bell.ring)
-    made = app.create(settings, store, clock=clock)
+    log: list[str] = []
+    readiness = Readiness(lambda: None)
+    made = app.create(settings, store, clock=clock, journal=Journal(log.append), readiness=readiness)
     with TestClient(made, base_url=settings.url) as client:
-        yield Gateway(settings, store, Caller(client, parties, settings.url, clock), parties, clock, bell)
+        caller = Caller(client, parties, settings.url, clock)
+        yield Gateway(settings, store, caller, parties, clock, bell, log, readiness)
     store.close()
     bell.close()
 
@@ -292,6 +299,8 @@ class FakeProcessor:
             return {"pid": process.pid, "measurement": "ab" * 48}
         if message["op"] == "attach-container":
             return {"measurement": "ab" * 48}
+        if message["op"] == "describe":
+            return {"root": "ab" * 32}
         process = self._runs.pop(message["run"], None)
         if process is not None:
             process.wait(5)
