@@ -47,7 +47,7 @@ def read(path: Path) -> Document:
     data = files.read(path, most=envelopes.MOST_BYTES)
     try:
         value = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed("not-json", f"{path} is not JSON") from error
     if isinstance(value, dict) and value.get("format") == FORMAT:
         return Document(consistency.check(schema.decode(Agreement, value)), None)
@@ -166,10 +166,19 @@ def keep_signed(home: Home, envelope: Envelope) -> None:
 
 
 def signed_and_waiting(home: Home) -> list[Envelope]:
-    """Versions that this party signed and that it has not pinned, by digest."""
-    pinned = {envelope.digest for known in home.agreements() for envelope in home.versions(known.id)}
-    paths = sorted((home.root / "signed").glob("*.json"))
-    return [envelopes.parse(files.read(p, most=envelopes.MOST_BYTES)) for p in paths if p.stem not in pinned]
+    """Versions that this party signed and that may still be pinned, by digest; none that another version replaced."""
+    known = home.agreements()
+    pinned = {envelope.digest for item in known for envelope in home.versions(item.id)}
+    paths = [p for p in sorted((home.root / "signed").glob("*.json")) if p.stem not in pinned]
+    waiting = [envelopes.parse(files.read(p, most=envelopes.MOST_BYTES)) for p in paths]
+    reached = {item.id: item.agreement.sequence for item in known}
+    return [envelope for envelope in waiting if not _replaced(envelope, reached)]
+
+
+def _replaced(envelope: Envelope, reached: dict[str, int]) -> bool:
+    """Whether a version of the same number or a later one is pinned."""
+    signed = envelopes.unverified(envelope, Agreement)
+    return signed.first is not None and signed.sequence <= reached.get(signed.first, 0)
 
 
 def _previous(home: Home, envelope: Envelope) -> PinnedAgreement | None:

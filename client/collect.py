@@ -11,7 +11,7 @@ import dataclasses
 from pathlib import Path
 
 from sealroom.client import bundle as bundles
-from sealroom.client import receipt, results
+from sealroom.client import files, receipt, results
 from sealroom.client.errors import Waiting
 from sealroom.client.gateway import Gateway
 from sealroom.client.home import Home
@@ -51,7 +51,9 @@ def collect(home: Home, gateway: Gateway, run: str) -> Collected:
     gathered = bundles.gather(home, gateway, run) if status.receipt else None
     if gathered is None:
         if status.state in wire.RUN_FINAL_STATES:
-            raise NotReleased("no-receipt", f"the run {status.state} without a receipt, and nothing was released")
+            files.write(home.run_folder(run) / "ended", status.state.encode() + b"\n", overwrite=True)
+            raise NotReleased("no-receipt", f"the run is {status.state}, it left no receipt, and nothing was released",
+                              hint="nobody knows why; ask the operator, then ask for a new run")  # fmt: skip
         raise Waiting(f"the run is {status.state}", hint=f"follow it: `sealroom watch {run[:12]}`")
     found = receipt.verify(gathered, roots=pinned_roots(home, gathered.agreement[0].digest))
     folder = home.run_folder(run)

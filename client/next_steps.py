@@ -9,7 +9,7 @@ import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from sealroom.client import agreeing, approving, choosing, outbox, plain, submitting
+from sealroom.client import agreeing, approving, choosing, inbox, outbox, plain, submitting
 from sealroom.client.errors import NotAuthorized, Unreachable
 from sealroom.client.gateway import Gateway, ObjectEntry, RunEntry
 from sealroom.client.home import Home
@@ -71,9 +71,13 @@ def steps(home: Home) -> list[Step]:
 
 
 def _unfinished(home: Home, envelope: Envelope) -> Step:
+    short = envelope.digest[:12]
     missing = [name for name in agreeing.missing(home, envelope) if name != home.config.party]
-    whom = plain.names(missing) if missing else "nobody; import the file"
-    return Step(f"you signed version {envelope.digest[:12]} of an agreement; still to sign, as far as you know: {whom}")
+    if not missing:
+        kept = home.root / "signed" / f"{envelope.digest}.json"
+        return Step(f"everybody has signed version {short} of an agreement", f"sealroom agreement import {kept}")
+    words = f"you signed version {short} of an agreement; still to sign, as far as you know: {plain.names(missing)}"
+    return Step(f"{words}. Send them your file; what comes back is pinned by `sealroom agreement import FILE`")
 
 
 def of_agreement(home: Home, pinned: PinnedAgreement, seen: Seen, *, now: int) -> list[Step]:
@@ -146,22 +150,39 @@ def _running(home: Home, pinned: PinnedAgreement, seen: Seen, choice: str) -> It
 
 def _run(home: Home, pinned: PinnedAgreement, run: RunEntry) -> Iterator[Step]:
     party, short = home.config.party, run.run[:12]
-    receives = any(party in rule.recipients for rule in pinned.agreement.rules)
     if run.state == "done":
-        if receives and not _collected(home, run.run):
+        if any(party in rule.recipients for rule in pinned.agreement.rules) and not _looked_at(home, run.run):
             yield Step(f"run {short} has results for you", f"sealroom results {short}")
-        return
-    if run.state in wire.RUN_FINAL_STATES:
-        yield Step(f"run {short} ended as {run.state}", f"sealroom watch {short}")
-    elif party in run.waiting_for:
-        manual = pinned.agreement.party(party).consent.mode == "manual" and run.state == "waiting-for-consent"
-        yield Step(f"run {short} waits for you ({run.state})", "sealroom inbox" if manual else "sealroom broker")
-    else:
+    elif run.state in wire.RUN_FINAL_STATES:
+        if not _looked_at(home, run.run):
+            yield Step(f"run {short} ended as {run.state}; nothing left it", f"sealroom results {short}")
+    elif party not in run.waiting_for:
         whom = f" for {plain.names(run.waiting_for)}" if run.waiting_for else ""
         yield Step(f"run {short} is {run.state}{whom}")
+    elif run.state == "waiting-for-consent" and pinned.agreement.party(party).consent.mode == "manual":
+        yield _deciding(home, run.run)
+    else:
+        yield Step(f"run {short} waits for you ({run.state})", "sealroom broker")
 
 
-def _collected(home: Home, run: str) -> bool:
+def _deciding(home: Home, run: str) -> Step:
+    """Whose turn it is where people decide: the broker's to ask, the officers' to decide, the broker's to answer."""
+    short, now = run[:12], int(time.time())
+    asked = [item for item in inbox.questions(home) if item.question.run == run and item.outcome is None]
+    undecided = [
+        item for item in asked
+        if item.refusal is None and len(item.yes) < item.question.needed and now < item.question.deadline
+    ]  # fmt: skip
+    if undecided:
+        releases = plain.names(item.question.rule for item in undecided)
+        return Step(f"run {short} waits for your officers to decide about {releases}", "sealroom inbox")
+    if asked:
+        return Step(f"run {short}: your officers decided, and your broker has to answer", "sealroom broker")
+    return Step(f"run {short} waits for your consent; your broker has to look at the offers first", "sealroom broker")
+
+
+def _looked_at(home: Home, run: str) -> bool:
+    """Whether this party has seen how the run ended: its results and receipt are kept, or that there are none."""
     folder = home.root / "runs" / run
     return folder.is_dir() and any(folder.iterdir())
 

@@ -17,7 +17,7 @@ from sealroom.client.errors import Waiting
 from sealroom.client.gateway import Gateway, ObjectEntry
 from sealroom.client.home import Home
 from sealroom.client.pinning import PinnedAgreement
-from sealroom.protocol import envelope, terms
+from sealroom.protocol import envelope, terms, wire
 from sealroom.protocol.agreement import Agreement
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.errors import NotAcceptable, UsageError
@@ -98,6 +98,19 @@ def find(home: Home, gateway: Gateway, prefix: str, *, agreement: str | None = N
     if len(found) != 1:
         raise UsageError(f"{len(found) or 'no'} runs begin with {prefix!r}", hint="list them: `sealroom watch`")
     return found[0]
+
+
+def newest_ended(home: Home, gateway: Gateway, *, agreement: str | None = None) -> str:
+    """The id of the run that was asked for last, among those that have ended.
+
+    Raises:
+        Waiting: none has.
+    """
+    pinned = [home.agreement(agreement)] if agreement else home.agreements()
+    entries = [entry for item in pinned for entry in gateway.runs(item.id) if entry.state in wire.RUN_FINAL_STATES]
+    if not entries:
+        raise Waiting("no run has ended yet", hint="list them: `sealroom watch`")
+    return max(entries, key=lambda entry: (entry.created, entry.run)).run
 
 
 def _choose(

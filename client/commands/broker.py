@@ -31,8 +31,8 @@ def command(ui: Ui, *, watch: bool, once: bool, every: float) -> None:
     --json, each event is one line of JSON.
 
     Before you start a broker from a backup of its home: the ledger may be older than what this party signed since. The
-    broker compares it with this party's own statements, and freezes rather than spend anything twice. Restore the
-    newest copy there is.
+    broker compares it with this party's own statements, and freezes rather than spend anything twice; `sealroom ledger`
+    ends the freeze.
     """
     if (watch and once) or not 0.05 <= every <= 3600:
         raise UsageError("say `--watch` or `--once`, and look every 0.05 to 3600 seconds")

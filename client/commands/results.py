@@ -14,18 +14,23 @@ from sealroom.client.ui import Ui
 
 
 @ui.command("results", example="sealroom results 3f9c2a --open")
-@click.argument("run")
+@click.argument("run", required=False)
 @click.option("--agreement", metavar="ID", help="By default all.")
 @click.option("--open", "show", is_flag=True, help="Also print what was released.")
-def command(ui: Ui, run: str, agreement: str | None, *, show: bool) -> None:
+def command(ui: Ui, run: str | None, agreement: str | None, *, show: bool) -> None:
     """Verify the receipt of RUN, then open what was released to this party, into runs/RUN/ of its home.
+
+    Without RUN, the run that was asked for last among those that have ended.
 
     Nothing is opened before the receipt, with evidence and every consent, has been verified. What was withheld is told
     with its reason, which the enclave sealed to the owners.
     """
     home = ui.home()
     gateway = choosing.require_gateway(home)
-    found = runs.find(home, gateway, run, agreement=agreement)
+    if run is None:
+        found = runs.newest_ended(home, gateway, agreement=agreement)
+    else:
+        found = runs.find(home, gateway, run, agreement=agreement)
     got = collect.collect(home, gateway, found)
     if got.waiting and not got.opened:
         raise Waiting(f"owners have not answered yet about {plain.names(got.waiting)}")

@@ -276,7 +276,7 @@ def test_next_leads_from_nothing_to_a_run(agreed: Players, memory: MemoryGateway
         ("waiting-for-consent", ("bank",), "sealroom broker"),
         ("waiting-for-grants", ("partner",), None),
         ("queued", (), None),
-        ("failed", (), "sealroom watch cccccccccccc"),
+        ("failed", (), "sealroom results cccccccccccc"),
         ("done", (), "sealroom results cccccccccccc"),
     ],
 )
