@@ -14,6 +14,7 @@ from sealroom.client import diff as differences
 from sealroom.client.agreeing import Document
 from sealroom.client.ui import Ui
 from sealroom.protocol import schema
+from sealroom.protocol.agreement import Agreement
 
 
 @ui.command("show", example="sealroom agreement show --for-lawyers > what-leaves.md")
@@ -31,8 +32,18 @@ def show(ui: Ui, agreement: str | None, *, for_lawyers: bool) -> None:
         "document": schema.encode(unverified), "text": page,
     }  # fmt: skip
     who = "a draft" if signed is None else f"signed by {plain.names(signed)}"
+    compare = _to_compare(unverified)
     short = f"agreement {document.id[:16]}, version {unverified.sequence}, {who}\n{lawyers.summary(unverified)}"
-    ui.show(answer, page.rstrip("\n") if for_lawyers else short)
+    listed = [f"  {name}: {digest}" for name, digest in compare.items()]
+    short = "\n".join([short, "Compare by telephone, never through the gateway:", *listed])
+    ui.show({**answer, "fingerprints": compare}, page.rstrip("\n") if for_lawyers else short)
+
+
+def _to_compare(agreement: Agreement) -> dict[str, str]:
+    """Fingerprints of the parties' keys as their cards show them, and of the roots that evidence may lead to."""
+    parties = {p.name: plain.party_fingerprint(p.signing_key, p.sealing_key) for p in agreement.parties}
+    roots = [root for policy in agreement.platforms for root in policy.roots]
+    return parties | {f"platform root {number}": root for number, root in enumerate(roots, 1)}
 
 
 @ui.command("diff", example="sealroom agreement diff agreement.signed.json agreement-next.json")

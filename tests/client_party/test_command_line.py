@@ -280,6 +280,12 @@ def test_two_copies_are_joined_and_a_draft_is_not(sealroom: Run, players: Player
     assert sealroom("agreement", "import", plain, "--home", home)[0] == 2
     shown = answer(sealroom("agreement", "show", plain, "--json")[1])
     assert (shown["signed_by"], shown["platform_class"]) == (None, "simulated")
+    _, out, _ = sealroom("agreement", "show", plain)
+    for name, fingerprint in shown["fingerprints"].items():
+        assert f"  {name}: {fingerprint}" in out
+    cards = {name: players.home(name).card().fingerprint for name in ("bank", "partner", "operator")}
+    root = shown["document"]["platforms"][0]["roots"][0]
+    assert shown["fingerprints"] == {**cards, "platform root 1": root}
     _, out, _ = sealroom("agreement", "show", "--for-lawyers", "--home", home)
     assert out.startswith("# What leaves, to whom")
     other.write_text("nonsense")
