@@ -9,14 +9,16 @@ import dataclasses
 import os
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
-from sealroom.client import admission, purses
+from sealroom.client import admission, files, purses
 from sealroom.client.entries import Amount
-from sealroom.client.errors import Waiting
+from sealroom.client.errors import NotAuthorized, Unreachable, Waiting
 from sealroom.client.gateway import Gateway, ObjectEntry
 from sealroom.client.home import Home
 from sealroom.client.pinning import PinnedAgreement
+from sealroom.client.transport import GatewayRefused
 from sealroom.protocol import envelope, terms, wire
 from sealroom.protocol.agreement import Agreement
 from sealroom.protocol.envelope import Envelope
@@ -28,12 +30,18 @@ DEADLINE: Final = 86_400
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Prepared:
-    """A signed request that was not sent yet, and what it costs each owner at most, by purse."""
+    """A signed request, and what it costs each owner at most, by purse.
+
+    `kept` is where it lies from its first sending until the gateway has said that it has it; `again` says that it lay
+    there already.
+    """
 
     pinned: PinnedAgreement
     request: Envelope
     rules: tuple[str, ...]
     costs: Mapping[str, Mapping[str, Amount]]
+    kept: Path
+    again: bool
 
     @property
     def run(self) -> str:
@@ -53,7 +61,8 @@ def prepare(
     """A signed request for `rules` (all of the agreement's, if none are named), to be sent by `send`.
 
     `objects` chooses, by name, among several sealed objects of that name (digest or its beginning). The run must be
-    granted within `deadline` seconds. Columns are all that a run may read.
+    granted within `deadline` seconds. Columns are all that a run may read. Whoever asks the same again after a request
+    that the gateway never acknowledged gets that very request: it is one run, charged once, however often it is sent.
 
     Raises:
         UsageError: a rule or object does not exist, or a choice is needed.
@@ -73,16 +82,45 @@ def prepare(
         objects=chosen, columns=_columns(agreed, needed), rules=wanted, created=now, deadline=now + deadline,
         nonce=os.urandom(32).hex(),
     )  # fmt: skip
-    signed = envelope.sign(request, [home.signing_key()])
+    known = _unacknowledged(home, request)
+    signed = known or envelope.sign(request, [home.signing_key()])
     admission.admit(signed, pinned, now=now)
+    kept = files.private_folder(home.root / "asked") / f"{signed.digest}.json"
     owners = sorted({agreed.owner_of(name) for name in needed})
     costs = {owner: purses.all_charges(agreed, owner, wanted) for owner in owners}
-    return Prepared(pinned, signed, wanted, costs)
+    return Prepared(pinned, signed, wanted, costs, kept, known is not None)
 
 
 def send(gateway: Gateway, prepared: Prepared) -> str:
-    """Post a prepared request; the run's state. Sending it again changes nothing."""
-    return gateway.post_run(prepared.request)
+    """Post a prepared request; the run's state. Sending it again changes nothing.
+
+    Raises:
+        Unreachable: nobody knows whether the gateway has it; it stays kept, and asking the same again sends it again.
+        NotAuthorized, GatewayRefused: the gateway does not want it.
+    """
+    files.write(prepared.kept, prepared.request.to_bytes(), overwrite=True)
+    try:
+        state = gateway.post_run(prepared.request)
+    except Unreachable as error:
+        raise Unreachable(error.message, hint="ask the same again: that sends this very request again") from error
+    except (GatewayRefused, NotAuthorized):
+        prepared.kept.unlink(missing_ok=True)
+        raise
+    prepared.kept.unlink(missing_ok=True)
+    return state
+
+
+def _unacknowledged(home: Home, asked: Request) -> Envelope | None:
+    """A request that asks the same, was sent, and may or may not have reached the gateway; it can still be granted."""
+    for path in sorted((home.root / "asked").glob("*.json")):
+        kept = envelope.parse(files.read(path, most=envelope.MOST_BYTES))
+        sent = envelope.unverified(kept, Request)
+        same = dataclasses.replace(asked, created=sent.created, deadline=sent.deadline, nonce=sent.nonce)
+        if same == sent and sent.deadline > asked.created:
+            return kept
+        if sent.deadline <= asked.created:
+            path.unlink(missing_ok=True)
+    return None
 
 
 def find(home: Home, gateway: Gateway, prefix: str, *, agreement: str | None = None) -> str:

@@ -36,6 +36,8 @@ def command(
         home, gateway, rules=[rule for rule in rules.split(",") if rule], agreement=agreement,
         objects=dict(_choice(text) for text in objects), deadline=deadline,
     )  # fmt: skip
+    if prepared.again:
+        ui.say("this was asked before, and the gateway did not say that it has it: the same request is sent again")
     for line in cost_lines(prepared):
         ui.say(line)
     ui.confirm("ask for this run?", yes=yes)

@@ -8,7 +8,8 @@ import pytest
 
 from sealroom.client import purses, results, runs
 from sealroom.client.entries import Amount
-from sealroom.client.errors import Waiting
+from sealroom.client.errors import Unreachable, Waiting
+from sealroom.client.transport import GatewayRefused
 from sealroom.protocol import envelope, terms
 from sealroom.protocol.errors import Malformed, NotAcceptable, Refused, UsageError
 from sealroom.protocol.statements import Request
@@ -32,6 +33,64 @@ def test_a_prepared_request_names_what_its_rules_read_and_nothing_else(world):
     assert world.gateway.run_store == {}
     assert runs.send(world.gateway, made) == "waiting-for-challenges"
     assert made.run in world.gateway.run_store
+
+
+def ask(world, *rules):
+    """Ask as the command does; the gateway stores the request and its answer is lost, if it plays that trick."""
+    made = runs.prepare(world.homes["bank"], world.gateway, rules=rules)
+    runs.send(world.gateway, made)
+    return made
+
+
+@pytest.fixture
+def silent(world, monkeypatch):
+    """A gateway that dies right after it stored a request."""
+    post = world.gateway.post_run
+
+    def die(request):
+        post(request)
+        raise Unreachable("the gateway does not answer")
+
+    monkeypatch.setattr(world.gateway, "post_run", die)
+    with pytest.raises(Unreachable) as caught:
+        ask(world, "overlap")
+    assert "again" in caught.value.hint
+    monkeypatch.undo()
+    monkeypatch.setattr("time.time", world.clock)
+    return world
+
+
+def test_asking_again_after_an_answer_was_lost_sends_the_same_request(silent):
+    (run,) = silent.gateway.run_store
+    silent.clock.now += 60
+    made = ask(silent, "overlap")
+    assert made.again
+    assert list(silent.gateway.run_store) == [run] == [made.run]
+    assert ask(silent, "overlap").run != run, "what was acknowledged is not sent again"
+    assert not list((silent.homes["bank"].root / "asked").iterdir())
+
+
+def test_asking_for_something_else_is_another_run(silent):
+    (run,) = silent.gateway.run_store
+    assert not ask(silent, "audience").again
+    assert ask(silent, "overlap").run == run
+
+
+def test_a_request_whose_deadline_has_passed_is_not_sent_again(silent):
+    (run,) = silent.gateway.run_store
+    silent.clock.now += runs.DEADLINE
+    assert ask(silent, "overlap").run != run
+    assert not list((silent.homes["bank"].root / "asked").iterdir())
+
+
+def test_a_request_that_the_gateway_refused_is_forgotten(world, monkeypatch):
+    def refuse(_):
+        raise GatewayRefused(409, "too-many-runs", "no", "")
+
+    monkeypatch.setattr(world.gateway, "post_run", refuse)
+    with pytest.raises(GatewayRefused):
+        ask(world, "overlap")
+    assert not list((world.homes["bank"].root / "asked").iterdir())
 
 
 def test_without_rules_every_rule_is_asked_for(world):
