@@ -15,6 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent
 BUDGET = 3300
 GATE_ENTRY = ("sealroom.enclave.gate.main", "sealroom.enclave.boot")
 OUTSIDE_ALLOWED = frozenset({"cryptography", "nacl", "rfc8785"})
+CONFINING_ENTRY = ("sealroom.enclave.jail.zygote", "sealroom.enclave.engine.serve")
+"""What forks and confines jails, and what confines the engine; both load the rest only once that is arranged."""
+CHECKING_ENTRY = ("sealroom.enclave.jail.output", "sealroom.enclave.flat_read")
+"""What looks at a jail's output before it is used: a job's positions and numbers, a reader's table."""
 
 
 def graph() -> grimp.ImportGraph:
@@ -26,6 +30,30 @@ def gate_modules(found: grimp.ImportGraph) -> set[str]:
     entries = [m for m in GATE_ENTRY if m in found.modules]
     reached = set(entries).union(*(found.find_upstream_modules(m) for m in entries))
     return {m for m in reached if m.startswith("sealroom.")}
+
+
+def confining_modules(found: grimp.ImportGraph) -> set[str]:
+    """What runs outside a jail to put it in one, and what checks its output; without what the gate has already."""
+    reached: set[str] = set()
+    waiting = [*CONFINING_ENTRY, *CHECKING_ENTRY]
+    while waiting:
+        module = waiting.pop()
+        if module not in reached:
+            reached.add(module)
+            waiting += imported_at_once(found, module)
+    return {module for module in reached - gate_modules(found) if code_lines(path_of(module))}
+
+
+def imported_at_once(found: grimp.ImportGraph, module: str) -> set[str]:
+    """Modules of ours that `module` imports as it is imported, and not only when a function of it is called."""
+    tree = ast.parse(path_of(module).read_text("utf-8"))
+    names = set()
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in names & found.modules if name.startswith("sealroom.") and name != module}
 
 
 def verifier_modules(found: grimp.ImportGraph) -> set[str]:
@@ -73,8 +101,8 @@ def code_lines(path: Path) -> int:
 def render() -> str:
     """The page."""
     found = graph()
-    gate, verifier = gate_modules(found), verifier_modules(found)
-    total = sum(code_lines(path_of(m)) for m in gate)
+    gate, verifier, confining = gate_modules(found), verifier_modules(found), confining_modules(found)
+    total, beside = (sum(code_lines(path_of(m)) for m in modules) for modules in (gate, confining))
     outside = ", ".join(f"`{name}`" for name in sorted(outside_packages(found, gate)))
     return "\n".join(
         [
@@ -87,12 +115,24 @@ def render() -> str:
             "",
             "It borrows trust from the Python interpreter and its standard library, OpenSSL (inside `cryptography`),",
             "the C library and the kernel; on confidential hardware also from the processor and its firmware. The",
-            "engine is trusted to compute releases right and to keep what it joined, not with keys. Readers and jobs",
-            "are trusted with nothing.",
+            "engine is trusted to compute releases right and to keep what it joined, not with keys.",
+            "",
+            "Readers and jobs are not trusted to behave: a reader is given one owner's table, a job the views that a",
+            "rule allows, and neither can hand on anything else. That rests on what confines them, which every run",
+            f"trusts with plaintext: {len(confining)} more modules with **{beside} lines of code**, outside the",
+            "gate's process and its budget (`decisions/0005-counting-the-trusted-base.md`).",
             "",
             "## In the gate's process",
             "",
             *_table(gate),
+            "",
+            "## What confines readers, jobs and engine, and checks what comes out",
+            "",
+            "Loaded by the zygote and the engine before they confine anything, beyond what the gate has already. The",
+            "zygote has also imported numpy, pandas, pyarrow and scikit-learn by then: their code runs before the",
+            "fork, comes with the measured image, and sees no plaintext there.",
+            "",
+            *_table(confining),
             "",
             "## On an owner's machine, to appraise evidence",
             "",

@@ -47,6 +47,14 @@ def test_the_gate_is_within_its_budget_of_lines(found: grimp.ImportGraph):
     assert sum(tcb.code_lines(tcb.path_of(m)) for m in tcb.gate_modules(found)) <= tcb.BUDGET
 
 
+def test_what_confines_is_counted_apart_from_the_gate_and_from_what_is_confined(found: grimp.ImportGraph):
+    confining = tcb.confining_modules(found)
+    jail = "sealroom.enclave.jail"
+    assert {f"{jail}.{name}" for name in ("zygote", "cell", "layers", "seccomp", "syscalls", "landlock")} <= confining
+    assert not {f"{jail}.{name}" for name in ("harness", "importer", "reader", "libraries")} & confining
+    assert not confining & tcb.gate_modules(found)
+
+
 def test_every_module_says_what_it_is(root: Path):
     silent = [
         str(p)
