@@ -38,7 +38,7 @@ REQUIRED: Final[Mapping[Launcher, Mapping[str, str]]] = {
         "own-files-only": "of the machine's files it sees its run's socket and reports; temporary files cannot be run",
         "process-limit": "a limit on processes and threads",
         "read-only-root": "its root file system is read-only",
-        "seccomp": "one of the profiles of system calls in SECCOMP_PROFILES",
+        "seccomp": "one of the profiles of system calls that the specification names by digest",
         "unprivileged": "not a privileged container",
     },
 }
