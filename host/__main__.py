@@ -1,4 +1,4 @@
-"""The operator's command: `sealroom-host init | serve | status`.
+"""The operator's command: `sealroom-host init | serve | status | health | prune | backup | restore`.
 
 Runs in: host.   Believes: the operator.   Spec: §8.2.   Data on stdout, talk on stderr.
 """
@@ -17,12 +17,14 @@ from typing import Any
 
 import click
 
-from sealroom.host import settings, tls
+from sealroom.host import settings, tls, upkeep
+from sealroom.host.backup import BackupError
 from sealroom.host.settings import BadSettings, Settings
 
 _HOME = click.option(
     "--home", type=click.Path(path_type=Path, file_okay=False), required=True, help="The operator's folder."
 )
+_FILE = click.Path(path_type=Path, dir_okay=False)
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 
 
@@ -89,12 +91,51 @@ def status(home: Path, *, as_json: bool) -> None:
     _print({**_card(used), **counts, "runs": states}, as_json=as_json)
 
 
+@cli.command()
+@_HOME
+@_JSON
+def health(home: Path, *, as_json: bool) -> None:
+    """Ask the gateway of this home whether it answers and could launch runs; ends with 1 if not."""
+    _print(upkeep.health(home), as_json=as_json)
+
+
+@cli.command()
+@_HOME
+@_JSON
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+def prune(home: Path, *, dry_run: bool, as_json: bool) -> None:
+    """Remove what the settings no longer keep (docs/OPERATING.md); works while the gateway runs."""
+    _print(upkeep.prune(home, dry_run=dry_run), as_json=as_json)
+
+
+@cli.command()
+@_HOME
+@_JSON
+@click.argument("file", type=_FILE)
+def backup(home: Path, file: Path, *, as_json: bool) -> None:
+    """Write the home to one new file; works while the gateway runs. The file holds the gateway's TLS key."""
+    _print(upkeep.backup(home, file), as_json=as_json)
+
+
+@cli.command()
+@_HOME
+@_JSON
+@click.argument("file", type=_FILE)
+def restore(home: Path, file: Path, *, as_json: bool) -> None:
+    """Make a new home out of a backup, every byte of it checked; a home that is there is never touched."""
+    _print(upkeep.restore(home, file), as_json=as_json)
+
+
 def main() -> None:
     """Run the command; 0 done, 1 failed, 2 misuse."""
     try:
         cli(prog_name="sealroom-host")
     except BadSettings as error:
         _fail(str(error), "see `sealroom-host --help` and host.toml in the home", 2)
+    except upkeep.NotReadyError as error:
+        _fail(str(error), "see the gateway's log, and docs/OPERATING.md", 1)
+    except BackupError as error:
+        _fail(f"no backup was made or restored: {error}", "nothing was changed", 1)
     except FileExistsError as error:
         _fail(f"{error.filename} is there already", "choose another --home, or move the old one away", 1)
     except OSError as error:

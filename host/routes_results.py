@@ -14,9 +14,10 @@ from sealroom.host import documents, runs
 from sealroom.host.agreements import signed_by
 from sealroom.host.context import Digest, EmptyCall, Here, Party, StatementCall, own
 from sealroom.host.documents import HEX32
-from sealroom.host.problems import forbidden, not_found, unreadable
+from sealroom.host.problems import Problem, forbidden, not_found, unreadable
 from sealroom.host.runs import Run
 from sealroom.host.shapes import (
+    GONE,
     READ_ERRORS,
     WRITE_ERRORS,
     Consents,
@@ -42,12 +43,14 @@ def get_offers(run: Digest, call: EmptyCall, here: Here) -> Offers:
 
 @router.get(
     "/runs/{run}/offers/{offer}/ciphertext", response_class=FileResponse,
-    responses=READ_ERRORS | bytes_of(_BYTES, "the release, sealed to its recipient under a release key"),
+    responses=READ_ERRORS | GONE | bytes_of(_BYTES, "the release, sealed to its recipient under a release key"),
 )  # fmt: skip
 def get_ciphertext(run: Digest, offer: Digest, call: EmptyCall, here: Here) -> FileResponse:
     """Get an offer's ciphertext."""
     _visible(here, call, run)
     digest = here.store.results.offer(run, offer)["ciphertext"]
+    if not digest:
+        raise Problem(410, "pruned", "the gateway kept this ciphertext as long as its operator said, and no longer")
     return FileResponse(here.store.blobs.path(digest), media_type=_BYTES)
 
 

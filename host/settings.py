@@ -148,16 +148,22 @@ def _check(settings: Settings) -> None:
         raise BadSettings("image must be an image id (sha256:...), because a tag can be moved to other bytes")
     if not settings.docker_engine.startswith("unix:///"):
         raise BadSettings("docker_engine must be a Unix socket (unix:///...), which the processor can reach too")
+    if settings.logs not in ("stderr", "files"):
+        raise BadSettings("logs must be 'stderr' or 'files'")
+    _check_numbers(settings)
+    _check_url(settings.url)
+
+
+def _check_numbers(settings: Settings) -> None:
     for name in _PORTS:
         if not 0 <= getattr(settings, name) < 1 << 16:
             raise BadSettings(f"{name} must be in 0..65535")
-    if settings.logs not in ("stderr", "files"):
-        raise BadSettings("logs must be 'stderr' or 'files'")
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if isinstance(value, (int, float)) and field.name not in _PORTS and value <= 0:
             raise BadSettings(f"{field.name} must be above zero")
-    _check_url(settings.url)
+    if settings.keep_offers < settings.keep_results:
+        raise BadSettings("keep_offers must not be shorter than keep_results: an offer says what a ciphertext is")
 
 
 def _check_url(url: str) -> None:

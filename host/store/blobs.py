@@ -37,6 +37,14 @@ class Blobs:
         for leftover in self._done.glob("*.temporary"):
             leftover.unlink()
 
+    def finished(self) -> list[Path]:
+        """Every finished file, and what is left of copies."""
+        return sorted(self._done.iterdir())
+
+    def unfinished(self) -> list[Path]:
+        """Every upload that is not complete."""
+        return sorted(self._partial.iterdir())
+
     def path(self, digest: str) -> Path:
         """Where the finished file of that digest is, or would be."""
         return self._done / digest

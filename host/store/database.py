@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-_VERSION = 1
+VERSION = 1
 _SCHEMA = """
 CREATE TABLE nonces (key TEXT NOT NULL, nonce TEXT NOT NULL, expires REAL NOT NULL, PRIMARY KEY (key, nonce)) STRICT;
 CREATE INDEX nonces_by_expiry ON nonces (expires);
@@ -128,6 +128,6 @@ class Database:
         ask("PRAGMA trusted_schema = OFF")
         version = ask("PRAGMA user_version").fetchone()[0]
         if version == 0:
-            self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
-        elif version != _VERSION:
-            raise RuntimeError(f"the database has version {version}, this program needs {_VERSION}")
+            self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        elif version != VERSION:
+            raise RuntimeError(f"the database has version {version}, this program needs {VERSION}")
