@@ -65,8 +65,8 @@ vectors: $(STAMP) ## run the attestation vectors of a folder: make vectors VECTO
 	@test -n "$(VECTORS)" || { echo "name the folder: make vectors VECTORS=<folder>" >&2; exit 2; }
 	@$(RUN) -m sealroom.attestation.vectors $(VECTORS)
 
-redteam: $(STAMP) ## run the hostile bundles against the jail
-	@$(RUN) -m tests.redteam.runner
+redteam: image ## run the hostile bundles against the jail, in a container too where there is one
+	@$(RUN) -m tests.redteam
 
 crash: image ## kill every program between any two steps of a run, the whole table
 	@SEALROOM_CRASH=all $(TESTS) tests/crash

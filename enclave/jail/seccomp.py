@@ -21,6 +21,7 @@ _X32_BIT = 0x4000_0000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCH = 0, 4
 _CLONE_THREAD = 0x0001_0000
+_FUTEX_WAIT, _FUTEX_WAIT_BITSET, _FUTEX_PRIVATE, _FUTEX_CLOCK_REALTIME = 0, 9, 128, 256
 _CLONE_NEW = 0x7E02_0080  # all namespaces
 
 ALLOW: Final = 0x7FFF_0000
@@ -60,6 +61,7 @@ def build(allowed: tuple[str, ...], *, pid: int) -> bytes:
     steps += _when("open", _reading(1)) + _when("openat", _reading(2))
     commands = (*_FCNTL, fcntl.F_ADD_SEALS) if "memfd_create" in allowed else _FCNTL
     steps += _when("fcntl", [_argument(1), *(s for c in commands for s in _if(_EQUAL, c, ALLOW)), _fails()])
+    steps += _when("futex", _own_futexes())
     steps += _when("tgkill", _abort_only(pid))
     steps += _when("prlimit64", _own_limits_only())
     for name in syscalls.KILL:
@@ -114,6 +116,20 @@ def _threads_only() -> _Steps:
 
 def _reading(flags_at: int) -> _Steps:
     return [_argument(flags_at), *_if(_ANY_BIT, _WRITING, _fail(errno.EPERM)), _step(_RETURN, ALLOW)]
+
+
+def _own_futexes() -> _Steps:
+    """Futexes of this process alone: a shared one on a page of a library wakes whoever else has that file mapped.
+
+    Waiting on a shared one passes, because pthread_join(3) does; it tells nobody anything.
+    """
+    joins = (_FUTEX_WAIT, _FUTEX_WAIT_BITSET, _FUTEX_WAIT_BITSET | _FUTEX_CLOCK_REALTIME)
+    return [
+        _argument(1),
+        *_if(_ANY_BIT, _FUTEX_PRIVATE, ALLOW),
+        *(step for command in joins for step in _if(_EQUAL, command, ALLOW)),
+        _fails(),
+    ]
 
 
 def _abort_only(pid: int) -> _Steps:

@@ -37,14 +37,17 @@ NUMBERS: Final = {
 }  # fmt: skip
 
 JOB: Final = _names(
-    "read write close futex mmap munmap madvise mprotect brk mremap lseek fstat newfstatat stat lstat statx "
+    "read write close mmap munmap madvise mprotect brk mremap lseek fstat newfstatat stat lstat statx "
     "getdents64 readlink readlinkat access faccessat faccessat2 pread64 readv writev poll ppoll select pselect6 "
-    "sched_yield mincore dup dup2 dup3 nanosleep clock_nanosleep clock_gettime clock_getres gettimeofday time "
+    "sched_yield dup dup2 dup3 nanosleep clock_nanosleep clock_gettime clock_getres gettimeofday time "
     "times getpid getppid getpgrp gettid getuid getgid geteuid getegid getcwd uname getrlimit getrusage "
     "sched_getaffinity getcpu getrandom membarrier rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack "
-    "restart_syscall set_robust_list get_robust_list rseq fadvise64 exit exit_group "
+    "restart_syscall set_robust_list rseq fadvise64 exit exit_group "
 )
-"""For opaque code: files can be read as far as Landlock lets them, memory had as far as the limits go."""
+"""For opaque code: files can be read as far as Landlock lets them, memory had as far as the limits go.
+
+Calls of which only some forms pass (clone, fcntl, futex, open and the like) are in `seccomp.build`.
+"""
 
 READER: Final = JOB + _names("eventfd2 pipe2 set_tid_address ")
 """For the parsers of an owner's file, which have a thread read ahead."""

@@ -78,6 +78,21 @@ def test_the_engine_talks_over_the_socket_it_has() -> None:
     assert confined(code, profile="engine", more="a, b = socket.socketpair()") == "b'x'"
 
 
+@pytest.mark.parametrize("profile", ["job", "reader", "engine"])
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [(1, "EPERM"), (4, "EPERM"), (5, "EPERM"), (6, "EPERM"), (10, "EPERM"), (1 | 128, "done"), (0, "EAGAIN")],
+)
+def test_a_futex_wakes_nobody_outside_the_process(profile: str, command: int, answer: str) -> None:
+    code = (
+        "word = ctypes.c_int(7)\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+        f"found = libc.syscall(202, ctypes.byref(word), {command}, 1, 0, 0, 0)\n"
+        "thread = threading.Thread(target=int)\nthread.start()\nthread.join()\n"
+        "print('done' if found >= 0 else errno.errorcode[ctypes.get_errno()])"
+    )
+    assert confined(code, profile=profile) == answer
+
+
 def test_the_filter_kills_what_only_attackers_use() -> None:
     assert confined("ctypes.CDLL(None).syscall(425, 4, 0)").startswith("-31")
 

@@ -1,52 +1,53 @@
-"""Every hostile bundle, both ways, and the page that says so."""
+"""Every hostile bundle, in every place and both ways, and the page that says so."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.redteam import page
-from tests.redteam.cases import CASES, CONTRACTS
+from tests.redteam import page, places
+from tests.redteam.cases import CASES
+from tests.redteam.contracts import CONTRACTS, OPEN
 
-NAMES = [case.name for case in (*CASES, *CONTRACTS)]
+NAMES = [case.name for case in (*CASES, *CONTRACTS, *OPEN)]
 
 
 @pytest.fixture(scope="module")
-def results(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """One run of the runner, in an interpreter of its own: the zygote's libraries and environment stay out of here."""
-    file = tmp_path_factory.mktemp("redteam") / "results.json"
-    ended = subprocess.run(
-        [sys.executable, "-m", "tests.redteam.runner", "--json", str(file)],
-        cwd=root,
-        env={name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=280,
-    )
-    assert file.exists(), ended.stdout[-2000:] + ended.stderr[-2000:]
-    assert ended.stdout.splitlines()[-1] == f"{len(NAMES)} passed, 0 failed", ended.stdout
-    found: dict[str, str] = json.loads(file.read_text())
-    return found
+def as_process(root: Path) -> places.Results:
+    """One run of all cases in the process launcher's image."""
+    return places.in_process(root / "build" / "image")
+
+
+@pytest.fixture(scope="module")
+def in_container() -> places.Results:
+    """One run of all cases in a container, where there is an engine that has the image of the present sources."""
+    try:
+        engine, image = places.built_image()
+        return places.in_container(engine, image)
+    except places.NoPlaceError as error:
+        pytest.skip(str(error))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_hostile_bundle_is_stopped_and_would_succeed_without_what_stops_it(
-    results: dict[str, str], name: str
+    as_process: places.Results, name: str
 ) -> None:
-    assert results[name].startswith(("succeeds", "stopped by the machine itself"))
+    assert as_process[name].startswith(("succeeds", "stopped by the machine itself"))
+
+
+@pytest.mark.slow
+@pytest.mark.docker
+@pytest.mark.parametrize("name", NAMES)
+def test_a_hostile_bundle_is_stopped_in_a_container_too(in_container: places.Results, name: str) -> None:
+    assert in_container[name] in ("succeeds", "stopped by the container")
 
 
 def test_every_bundle_is_a_case_and_there_are_enough_of_them(root: Path) -> None:
     folders = {folder.name for folder in (root / "tests" / "redteam" / "bundles").iterdir() if folder.is_dir()}
     assert folders - {"__pycache__"} == set(NAMES)
-    assert len(NAMES) == len(set(NAMES)) >= 25
+    assert len(NAMES) == len(set(NAMES)) >= 46 + 20
 
 
 def test_the_page_is_in_step_with_the_cases(root: Path) -> None:

@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import mmap
 import os
+import resource
 import shutil
 import signal
 import socket
 import struct
 import tempfile
+import time
+from collections.abc import Callable
 from typing import Any
 
-from sealroom.enclave.jail import kernel
+import numpy as np
 
-CANARY = b"CANARY-5e41ab0c-leaves-the-jail"
+from sealroom.enclave.jail import kernel
+from tests.redteam.contracts import CANARY
+
+EARLIER = b"what-the-run-before-was-about-93c1"
+NUMBER = 777
 _PR_SET_PTRACER, _ANY = 0x59616D61, 2**64 - 1
 _SHMGET, _SHMAT, _SHMCTL, _MSGGET, _MSGRCV, _MSGCTL = 29, 30, 31, 68, 70, 71
 _MQ_OPEN, _MQ_UNLINK, _MQ_RECEIVE = 240, 241, 243
+_FUTEX, _FUTEX_WAIT = 202, 0
 _KEYCTL, _SEARCH, _UNLINK, _READ, _USER_KEYRING = 250, 10, 9, 11, -4
 
 
 class World:
-    """Listeners, files, queues and another process, all waiting for a canary."""
+    """Listeners, files, queues and two other processes, all waiting for a canary.
+
+    In a container some of them cannot be: it forbids sockets and queues to whoever is inside, jail or not.
+    """
 
     def __init__(self) -> None:
         """Open every channel."""
@@ -33,25 +45,31 @@ class World:
         self.queue = f"sealroom-redteam-{os.getpid()}"
         with open(self.secret, "wb") as file:
             file.write(CANARY)
-        self.tcp = socket.create_server(("127.0.0.1", 0))
-        self.datagrams = {
-            "udp": _datagrams(socket.AF_INET, ("127.0.0.1", 0)),
-            "unix": _datagrams(socket.AF_UNIX, os.path.join(self.folder, "socket")),
-            "abstract": _datagrams(socket.AF_UNIX, f"\0{self.queue}"),
+        os.chmod(self.secret, 0o600)
+        self.tcp = _if_allowed(lambda: socket.create_server(("127.0.0.1", 0)))
+        if self.tcp is not None:
+            self.tcp.setblocking(False)
+        wanted = {
+            "udp": (socket.AF_INET, ("127.0.0.1", 0)),
+            "unix": (socket.AF_UNIX, os.path.join(self.folder, "socket")),
+            "abstract": (socket.AF_UNIX, f"\0{self.queue}"),
         }
-        self.tcp.setblocking(False)
+        found = {name: _if_allowed(lambda how=how: _datagrams(*how)) for name, how in wanted.items()}
+        self.datagrams = {name: sock for name, sock in found.items() if sock is not None}
         self.printed, self.stdout = os.pipe()
         os.set_blocking(self.printed, False)
         self._buffer = ctypes.create_string_buffer(CANARY)
         self._before = set(os.listdir(self.folder))
-        self._start_victim()
+        self._descriptor = _secret_file()
+        self.victim, self._signals = _start(_be_victim, self._descriptor)
+        self.sleeper, self._woken = _start(_sleep_on, np.__file__)
 
     def target(self) -> bytes:
         """The module `target` that tells a bundle where everything is."""
         names: dict[str, Any] = {
             "CANARY": CANARY,
-            "TCP": self.tcp.getsockname()[1],
-            "UDP": self.datagrams["udp"].getsockname()[1],
+            "TCP": self.tcp.getsockname()[1] if self.tcp else 9,
+            "UDP": self.datagrams["udp"].getsockname()[1] if "udp" in self.datagrams else 9,
             "UNIX": os.path.join(self.folder, "socket"),
             "ABSTRACT": f"\0{self.queue}",
             "VICTIM": self.victim,
@@ -62,16 +80,35 @@ class World:
             "SHARED_MEMORY": self.shared_memory,
             "KEY": self.key,
             "QUEUE": self.queue.encode(),
+            "NUMBER": NUMBER,
+            "LIBRARY": np.__file__,
+            "EARLIER": [byte ^ 0x5A for byte in EARLIER],
         }
         return "".join(f"{name} = {value!r}\n" for name, value in names.items()).encode()
 
-    def seen(self) -> set[str]:
-        """The channels on which something has come out since the last time; all of them are empty afterwards."""
+    def seen(self, proof: str = "", *, seconds: float = 0.02) -> set[str]:
+        """The channels on which something has come out since the last time; all of them are empty afterwards.
+
+        Signals and wake-ups take a moment: `proof` is waited for, anything else gets `seconds`.
+        """
+        end = time.monotonic() + (2.0 if proof else seconds)
+        found = self._look()
+        while time.monotonic() < end and (not proof or proof not in found):
+            time.sleep(0.005)
+            found |= self._look()
+        return found
+
+    def _look(self) -> set[str]:
         found = {name for name, sock in self.datagrams.items() if _drain(sock)}
         probes = {
             "tcp": self._tcp,
             "printed": self._printed,
-            "signal": self._signalled,
+            "signal": lambda: _some(self._signals),
+            "futex": lambda: _some(self._woken),
+            "limits": self._limited,
+            "mode": self._mode,
+            "times": self._times,
+            "attribute": self._attribute,
             "file": self._files,
             "sysv-memory": self._sysv_memory,
             "sysv-queue": self._sysv_queue,
@@ -82,27 +119,19 @@ class World:
 
     def close(self) -> None:
         """Take everything down again."""
-        os.kill(self.victim, signal.SIGKILL)
-        os.waitpid(self.victim, 0)
+        for pid in (self.victim, self.sleeper):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
         for sock in (self.tcp, *self.datagrams.values()):
-            sock.close()
-        for fd in (self.printed, self.stdout, self._signals, self._descriptor):
+            if sock is not None:
+                sock.close()
+        for fd in (self.printed, self.stdout, self._signals, self._woken, self._descriptor):
             os.close(fd)
         shutil.rmtree(self.folder)
 
-    def _start_victim(self) -> None:
-        """A process of the same user without privileges, which any debugger may attach to."""
-        self._descriptor = os.memfd_create("victim")
-        os.write(self._descriptor, CANARY)
-        self._signals, told = os.pipe()
-        self.victim = os.fork()
-        if not self.victim:
-            _be_victim(told)
-        os.close(told)
-        os.read(self._signals, 1)
-        os.set_blocking(self._signals, False)
-
     def _tcp(self) -> bool:
+        if self.tcp is None:
+            return False
         with contextlib.suppress(BlockingIOError):
             peer, _ = self.tcp.accept()
             with peer:
@@ -115,9 +144,29 @@ class World:
             return CANARY in os.read(self.printed, 65536)
         return False
 
-    def _signalled(self) -> bool:
-        with contextlib.suppress(BlockingIOError):
-            return bool(os.read(self._signals, 100))
+    def _limited(self) -> bool:
+        found = resource.prlimit(self.victim, resource.RLIMIT_NOFILE)
+        if found == (NUMBER, NUMBER):
+            resource.prlimit(self.victim, resource.RLIMIT_NOFILE, (NUMBER - 1, NUMBER))
+        return found == (NUMBER, NUMBER)
+
+    def _mode(self) -> bool:
+        found = os.stat(self.secret).st_mode & 0o777 == 0o642
+        if found:
+            os.chmod(self.secret, 0o600)
+        return found
+
+    def _times(self) -> bool:
+        found = os.stat(self.secret).st_mtime_ns == NUMBER
+        if found:
+            os.utime(self.secret)
+        return found
+
+    def _attribute(self) -> bool:
+        with contextlib.suppress(OSError):
+            found = os.getxattr(self.secret, "user.canary") == CANARY
+            os.removexattr(self.secret, "user.canary")
+            return found
         return False
 
     def _files(self) -> bool:
@@ -181,7 +230,52 @@ def _drain(sock: socket.socket) -> bool:
     return found
 
 
-def _be_victim(told: int) -> None:
+def _if_allowed(make: Callable[[], socket.socket]) -> socket.socket | None:
+    try:
+        return make()
+    except PermissionError:
+        return None
+
+
+def _secret_file() -> int:
+    fd = os.memfd_create("victim")
+    os.write(fd, CANARY)
+    return fd
+
+
+def _some(pipe: int) -> bool:
+    with contextlib.suppress(BlockingIOError):
+        return bool(os.read(pipe, 100))
+    return False
+
+
+def _start(role: Callable[[int, Any], None], argument: Any) -> tuple[int, int]:
+    """A process of that role, and a pipe into which it writes when something happens to it."""
+    reader, told = os.pipe()
+    pid = os.fork()
+    if not pid:
+        role(told, argument)
+        os._exit(1)
+    os.close(told)
+    os.read(reader, 1)
+    os.set_blocking(reader, False)
+    return pid, reader
+
+
+def _sleep_on(told: int, library: str) -> None:
+    """Sleep on a page of a library's file until somebody who has mapped it too wakes us."""
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    fd = os.open(library, os.O_RDONLY)
+    page = np.frombuffer(mmap.mmap(fd, 4096, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ), "<u4")
+    os.write(told, b"r")
+    while True:
+        with contextlib.suppress(InterruptedError):
+            kernel.syscall(_FUTEX, page.ctypes.data, _FUTEX_WAIT, int(page[0]), 0, 0, 0, what="futex")
+            os.write(told, b"w")
+
+
+def _be_victim(told: int, _secret: int) -> None:
+    """A process of the same user without privileges, which any debugger may attach to."""
     signal.signal(signal.SIGUSR1, lambda *_: os.write(told, struct.pack("B", 1)))
     kernel.drop_capabilities()
     with contextlib.suppress(OSError):  # only where Yama asks for it
