@@ -117,7 +117,7 @@ class FakeGateway:
 
     def _once(self, store: dict[Any, Any], key: Any, value: Any, *log: str) -> None:
         if store.get(key, value) != value:
-            raise GatewayRefused(409, "taken", "something else is there", "")
+            raise GatewayRefused(409, "already-there", "something else is there", "")
         store[key] = value
         self.posts.append(log)
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.setting import ALL, IMAGE, ROOT, Scene, Template
+from tests.crash.programs import ALL, IMAGE, ROOT
+from tests.crash.setting import Scene
+from tests.crash.template import Template
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -21,19 +22,40 @@ from sealroom.host.store.blobs import Blobs
 from sealroom.host.store.database import Database
 from tests.crash.fuse import Fuse
 from tests.crash.processes import children, command_of
+from tests.crash.processes import runs as is_running
 
 GUEST: list[int] = []
 _TOLD = ("event", "party", "status")
 
 
 def strike(victim: str) -> list[int]:
-    """Kill the gate, or one of its two processes; every process of the enclave."""
+    """Kill the gate, one of its two processes, or the next jail; every process of the enclave, none if it is gone."""
     gate = GUEST[-1]
     below = {pid: command_of(pid) for pid in children(gate)}
-    jails = [pid for child in below for pid in children(child)]
-    chosen = gate if victim == "gate" else next(pid for pid, command in below.items() if victim in command)
-    os.kill(chosen, signal.SIGKILL)
-    return [gate, *below, *jails]
+    if victim == "jail":
+        return _strike_jail(gate)
+    chosen = gate if victim == "gate" else next((pid for pid, command in below.items() if victim in command), 0)
+    everybody = [gate, *below, *(pid for child in below for pid in children(child))]
+    return everybody if chosen and _killed(chosen) else []
+
+
+def _strike_jail(gate: int) -> list[int]:
+    """Wait for a jail, kill it before its work is done, and end with the enclave if there is none any more."""
+    while is_running(gate):
+        for child in children(gate):
+            for jail in children(child):
+                if _killed(jail):
+                    return [jail]
+        time.sleep(0.001)
+    return []
+
+
+def _killed(pid: int) -> bool:
+    """Whether there was a process to kill."""
+    there = is_running(pid)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    return there
 
 
 def commit_name(frame: FrameType | None) -> str:

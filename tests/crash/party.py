@@ -58,7 +58,8 @@ def around_commits(fuse: Fuse) -> None:
         setattr(Ledger, method, outer)
 
     named("append", lambda draft: f"{draft.kind} {draft.once}")
-    named("keep", lambda name, _: f"keep {name}")
+    named("keep_all", lambda bodies: f"keep {min(bodies)}")
+    named("_note_time", lambda _: "clock")
     named("mark_sent", lambda name: f"sent {name}")
     Ledger._transaction = transaction  # type: ignore[method-assign]
 

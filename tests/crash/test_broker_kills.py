@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.crash import checks
-from tests.crash.setting import ALL, KILLED, OWNERS, Scene, until
+from tests.crash.programs import ALL, KILLED, until
+from tests.crash.setting import Scene
+from tests.crash.template import OWNERS
 
 VICTIMS = [OWNERS, ("bank",), ("partner",)] if ALL else [OWNERS]
 POINTS = ".*" if ALL else "after (commit (keep (nonce|cosig)|grant|settled|release|sent closed).*|put_.*)"

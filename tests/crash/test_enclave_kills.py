@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.crash import checks
-from tests.crash.setting import ALL, OWNERS, RULES, Scene, until
+from tests.crash.programs import ALL, until
+from tests.crash.setting import Scene
+from tests.crash.template import OWNERS, RULES
 
 LAUNCHED, ASSIGNED, ATTESTED = "after commit note guest", "after sending assign", "after commit step evidence"
 GRANTED, COMPUTING, SEALING = (
@@ -17,8 +19,8 @@ FIRST_GRANT, FIRST_OFFER, RECEIPT = "after commit put_grant", "after commit add_
 OFFERED = "after receiving offer #3"
 TABLE = [
     # victim, where, state, grants of both owners, receipt
-    ("gate", LAUNCHED, "failed", 0, False),
-    ("gate", ASSIGNED, "failed", 0, False),
+    ("gate", LAUNCHED, "done", 3, True),
+    ("gate", ASSIGNED, "done", 3, True),
     ("gate", ATTESTED, "failed", None, False),
     ("gate", FIRST_GRANT, "failed", None, False),
     ("gate", GRANTED, "failed", 3, False),
@@ -34,7 +36,10 @@ TABLE = [
     ("zygote", COMPUTING, "failed", 3, True),
     ("zygote", SEALING, "done", 3, True),
 ]
-"""None where it depends on who is faster: an owner that grants, a gate whose last words were on their way."""
+"""None where it depends on who is faster: an owner that grants, a gate whose last words were on their way.
+
+A gate that died before evidence has met nobody, and another one serves the run.
+"""
 OFTEN = [row for row in TABLE if row[1] == COMPUTING or row[:2] in (("gate", LAUNCHED), ("gate", ATTESTED))]
 
 

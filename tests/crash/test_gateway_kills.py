@@ -9,7 +9,9 @@ import pytest
 
 from sealroom.protocol import wire
 from tests.crash import checks
-from tests.crash.setting import ALL, KILLED, OWNERS, RULES, Scene, until
+from tests.crash.programs import ALL, KILLED, until
+from tests.crash.setting import Scene
+from tests.crash.template import OWNERS, RULES
 
 RESUMES = (
     "after commit (add|put_challenge .*|note guest|add_receipt .*|note gone|put_consent .*|put_cosignature .*)"
