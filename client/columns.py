@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from sealroom.client import progressing
 from sealroom.client.errors import Unreachable
 from sealroom.protocol.agreement import IdentifierKind
 from sealroom.protocol.errors import Malformed
@@ -112,7 +114,7 @@ def rows(path: Path) -> Iterator[list[str]]:
         Malformed: it is not CSV in UTF-8.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as source:
+        with io.TextIOWrapper(progressing.opened(path), encoding="utf-8-sig", newline="") as source:
             yield from csv.reader(source, strict=True)
     except OSError as error:
         raise Unreachable(f"cannot read {path}: {(error.strerror or 'it failed').lower()}") from error

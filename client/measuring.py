@@ -5,12 +5,15 @@ Runs in: a party.   Believes: nothing about the image.   Spec: §6.4.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sealroom.attestation.measurement.measure import Measurement
-from sealroom.attestation.measurement.measure import measure as _measure
+from sealroom.attestation.measurement.measure import Measurement, measure_archive, measure_folder
+from sealroom.client import progressing
 from sealroom.client.errors import Unreachable
+from sealroom.client.ui import Ui
 
 
 def measure(path: Path) -> Measurement:
@@ -21,9 +24,22 @@ def measure(path: Path) -> Measurement:
         Malformed, NotAcceptable: it is no image, or not one that may be run.
     """
     try:
-        return _measure(path)
+        if path.is_dir():
+            return measure_folder(path, cache=progressing.digests())
+        with progressing.opened(path) as stream:
+            return measure_archive(stream)
     except OSError as error:
         raise Unreachable(f"cannot read {path}: {(error.strerror or 'it failed').lower()}") from error
+
+
+@contextlib.contextmanager
+def bar(ui: Ui, image: str | None) -> Iterator[None]:
+    """A bar over an image that is measured while the block lasts; nothing if there is none."""
+    if image is None:
+        yield
+        return
+    with ui.reading("measuring", progressing.size_of([Path(image)])):
+        yield
 
 
 def document(measured: Measurement) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from sealroom.client import checking, checking_arrow, files
+from sealroom.client import checking, checking_arrow, files, progressing
 from sealroom.client.errors import Unreachable
 from sealroom.client.home import Home
 from sealroom.client.objects import KeptObject
@@ -38,6 +38,23 @@ class SealedFile:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Examined:
+    """What would be made of a file that fits: rows if they were counted, and bytes of ciphertext."""
+
+    name: str
+    path: Path
+    rows: int | None
+    size: int
+    notes: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        """In words."""
+        rows = "" if self.rows is None else f"{self.rows:,} rows, "
+        return f"{self.name}: {self.path} fits; {rows}{self.size:,} bytes of ciphertext"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Source:
     """A plaintext to seal: how to open it, its size in bytes, and what was found out about it."""
 
@@ -58,6 +75,22 @@ def seal(
         NotAcceptable: it belongs to another party, or the bundle runs in another lane than agreed.
         Malformed: the data does not fit the declared columns, or the bundle is not one.
     """
+    context, source = _examine(home, pinned, name, path)
+    return _write(home, context, source, folder=folder, overwrite=overwrite)
+
+
+def examine(home: Home, pinned: PinnedAgreement, name: str, path: Path) -> Examined:
+    """What `seal` would make, having made nothing.
+
+    Raises:
+        UsageError, NotAcceptable, Malformed: as `seal`.
+    """
+    context, source = _examine(home, pinned, name, path)
+    chunks = -(-context.size // sealed.CHUNK)
+    return Examined(name, path, source.rows, context.size + chunks * sealed.TAG, source.notes)
+
+
+def _examine(home: Home, pinned: PinnedAgreement, name: str, path: Path) -> tuple[Context, _Source]:
     agreement, party = pinned.agreement, home.config.party
     owner = agreement.owner_of(name)
     if owner != party:
@@ -65,8 +98,13 @@ def seal(
     datasets = {d.name: d for d in agreement.datasets}
     kind: sealed.Kind = "dataset" if name in datasets else "bundle"
     source = _dataset(datasets[name], path) if kind == "dataset" else _bundle(path, agreement.bundle(name).lane)
-    context = Context(agreement=pinned.id, kind=kind, name=name, owner=party, media=source.media, size=source.size)
-    return _write(home, context, source, folder=folder, overwrite=overwrite)
+    return Context(agreement=pinned.id, kind=kind, name=name, owner=party, media=source.media, size=source.size), source
+
+
+def work(path: Path) -> int:
+    """Bytes that sealing reads of a file: a CSV file is read twice, to check it and to encrypt it."""
+    size = progressing.size_of([path]) if path.is_file() else 0
+    return 2 * size if MEDIA.get(path.suffix.lower()) == "csv" else size
 
 
 def pack(path: Path) -> bytes:
@@ -106,7 +144,7 @@ def _dataset(dataset: Dataset, path: Path) -> _Source:
         return _arrow(dataset, path, media)
     checked = checking.check_csv(dataset, path)
     if checked.as_it_is:
-        return _Source(lambda: path.open("rb"), checked.size, media, checked.rows)
+        return _Source(lambda: progressing.opened(path), checked.size, media, checked.rows)
     note = f"left out, because the agreement does not declare it: {', '.join(checked.undeclared)}"
     return _Source(lambda: checking.projected(checked), checked.size, media, checked.rows, (note,))
 
@@ -114,9 +152,9 @@ def _dataset(dataset: Dataset, path: Path) -> _Source:
 def _arrow(dataset: Dataset, path: Path, media: Media) -> _Source:
     size = path.stat().st_size
     if checking_arrow.available():
-        return _Source(lambda: path.open("rb"), size, media, checking_arrow.check(dataset, path, media))
+        return _Source(lambda: progressing.opened(path), size, media, checking_arrow.check(dataset, path, media))
     note = f"{path.name} was not checked against the agreement: that needs `pip install pyarrow`"
-    return _Source(lambda: path.open("rb"), size, media, None, (note,))
+    return _Source(lambda: progressing.opened(path), size, media, None, (note,))
 
 
 def _bundle(path: Path, lane: str) -> _Source:

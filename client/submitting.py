@@ -30,6 +30,43 @@ class Submitted:
     objects: tuple[str, ...]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be sent: versions and statements by digest, and by object name the bytes that the gateway lacks."""
+
+    versions: tuple[str, ...]
+    statements: tuple[str, ...]
+    objects: dict[str, int]
+
+    def lines(self) -> list[str]:
+        """In words."""
+        lines = [f"would register version {digest[:12]}" for digest in self.versions]
+        lines += [f"would send the statement {digest[:12]}" for digest in self.statements]
+        lines += [f"would send {name}: {size:,} bytes of ciphertext" for name, size in self.objects.items()]
+        return [*(lines or ["there is nothing to send"]), "nothing was sent"]
+
+
+def plan(home: Home, gateway: Gateway, pinned: PinnedAgreement, names: Sequence[str] = ()) -> Plan:
+    """What `everything` would send now, having sent nothing.
+
+    Raises:
+        Waiting, UsageError: as `everything`.
+    """
+    there = _registered(home, gateway, pinned)
+    versions = tuple(e.digest for e in home.versions(pinned.id) if e.digest not in there)
+    if pinned.id in versions and home.config.party != pinned.agreement.operator:
+        raise _not_registered(pinned)
+    said = tuple(statement.digest for statement in outbox.waiting(home, pinned.id))
+    lacking: dict[str, int] = {}
+    for kept in ready(home, pinned.id, names):
+        manifest = kept.verify(home.public_keys().signing)
+        state = None if versions else gateway.object_state(kept.digest)
+        missing = range(manifest.chunks) if state is None else state.missing
+        if size := sum(_chunk_size(manifest, index) for index in missing if 0 <= index < manifest.chunks):
+            lacking[manifest.name] = size
+    return Plan(versions, said, lacking)
+
+
 def agreement(home: Home, gateway: Gateway, pinned: PinnedAgreement) -> tuple[str, ...]:
     """Register every version that the gateway lacks; returns their digests.
 

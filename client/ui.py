@@ -11,12 +11,15 @@ import functools
 import inspect
 import json
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec
 
 import click
 
+from sealroom.client import progressing
 from sealroom.protocol.errors import SealroomError, UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 FORMAT: Final = "sealroom/cli/v1"
 P = ParamSpec("P")
+_TICK: Final = 0.2
 _FOLDER = click.Path(file_okay=False)
 
 
@@ -96,9 +100,40 @@ class Ui:
 
     @contextlib.contextmanager
     def progress(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar on a terminal, one line elsewhere; call the result with each step's size."""
-        with click.progressbar(length=max(total, 1), label=what, file=sys.stderr) as bar:
+        """A bar on a terminal, nothing elsewhere; call the result with each step's size."""
+        size = max(total, 1)
+        hidden = not sys.stderr.isatty()
+        with click.progressbar(
+            length=size, label=what, file=sys.stderr, hidden=hidden, update_min_steps=max(size // 500, 1)
+        ) as bar:
             yield bar.update
+
+    @contextlib.contextmanager
+    def reading(self, what: str, total: int) -> Iterator[None]:
+        """A bar over `total` bytes that are read through `progressing` while the block lasts."""
+        with self.progress(what, total) as step, progressing.watched(step):
+            yield
+
+    @contextlib.contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Seconds counted on a terminal while the block lasts, nothing elsewhere: for work that says nothing itself."""
+        if not sys.stderr.isatty():
+            yield
+            return
+        over, began = threading.Event(), time.monotonic()
+
+        def count() -> None:
+            while not over.wait(_TICK):
+                click.echo(f"\r{what}: {time.monotonic() - began:.0f} s", nl=False, err=True)
+
+        thread = threading.Thread(target=count, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            click.echo(f"\r{' ' * (len(what) + 12)}\r", nl=False, err=True)
 
 
 def command(name: str, *, example: str) -> Callable[[Callable[Concatenate[Ui, P], None]], click.Command]:

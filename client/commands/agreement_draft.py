@@ -17,7 +17,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sealroom.attestation.snp.roots import VENDOR_ROOTS
-from sealroom.client import agreeing, card, choosing, files, fragment, signing, spec, templates, ui
+from sealroom.client import (
+    agreeing,
+    card,
+    choosing,
+    files,
+    fragment,
+    measuring,
+    progressing,
+    signing,
+    spec,
+    templates,
+    ui,
+)
 from sealroom.client.card import Card
 from sealroom.client.home import Home
 from sealroom.client.spec_fields import Spec
@@ -76,8 +88,11 @@ def new(ui: Ui, /, **options: Any) -> None:
     This home's own card is added by itself. See docs/GUIDE.md for the spec.
     """
     home, wish = ui.home(), Wish(**options)
+    files_read = [choosing.pair(text, "NAME=FILE.csv")[1] for text in wish.infer]
+    with ui.reading("reading columns", progressing.size_of(files_read)):
+        described = _spec(wish)
     draft = templates.draft(
-        wish.template, _spec(wish), cards=_cards(home, wish.cards), operator=wish.operator,
+        wish.template, described, cards=_cards(home, wish.cards), operator=wish.operator,
         platforms=_platforms(wish.platform_root, wish.policy), now=int(time.time()),
     )  # fmt: skip
     output, document = Path(wish.output), agreeing.Document(draft, None)
@@ -88,7 +103,8 @@ def new(ui: Ui, /, **options: Any) -> None:
         ui.hint(f"read it: `sealroom agreement show {output} --for-lawyers`; then `sealroom agreement sign {output}`")
         return
     target = signing.signed_path(output)
-    signed = signing.sign_and_approve(home, document, target, wish.approve, wish.days, overwrite=wish.force)
+    with measuring.bar(ui, wish.approve):
+        signed = signing.sign_and_approve(home, document, target, wish.approve, wish.days, overwrite=wish.force)
     answer = {"draft": wish.output, **signed}
     ui.show(answer, signing.in_words(answer))
     signing.say_next(ui, answer)

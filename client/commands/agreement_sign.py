@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from sealroom.client import agreeing, choosing, diff, files, lawyers, plain, received, signing, ui
+from sealroom.client import agreeing, choosing, diff, files, lawyers, measuring, plain, received, signing, ui
 from sealroom.client.agreeing import Document
 from sealroom.client.home import Home
 from sealroom.client.ui import Ui
@@ -35,7 +35,8 @@ def sign(ui: Ui, file: str, output: str | None, days: int, approve: str | None, 
     _show_first(ui, home, document)
     ui.confirm("Sign this?", yes=yes)
     target = Path(output) if output is not None else signing.signed_path(path)
-    answer = signing.sign_and_approve(home, document, target, approve, days, overwrite=target == path)
+    with measuring.bar(ui, approve):
+        answer = signing.sign_and_approve(home, document, target, approve, days, overwrite=target == path)
     ui.show(answer, signing.in_words(answer))
     signing.say_next(ui, answer)
 

@@ -37,7 +37,8 @@ def command(
         raise UsageError("name a measurement, or an image to measure: `--image PATH`")
     home = ui.home()
     pinned = choosing.agreement(home, agreement)
-    value = measurement or measuring.measure(Path(str(image))).value
+    with measuring.bar(ui, image):
+        value = measurement or measuring.measure(Path(str(image))).value
     approval = approving.approve(home, pinned.id, value, days=days, remark=remark)
     sent = _send(ui, home, pinned.id)
     _write(output, approval)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from sealroom.client import columns, fragment, spec, ui
+from sealroom.client import columns, fragment, progressing, spec, ui
 from sealroom.client.home import Home
 from sealroom.client.ui import Ui
 from sealroom.protocol.errors import UsageError
@@ -31,12 +31,13 @@ def command(ui: Ui, file: str, name: str | None, owner: str | None, described: s
     """
     dataset = name or Path(file).stem.lower()
     party = owner or _own_name(ui)
-    if described is None:
-        declared = fragment.from_csv(Path(file), dataset, party)
-        text = columns.propose(Path(file)).as_toml(dataset, party)
-    else:
-        declared = fragment.from_spec(spec.load(Path(described)), dataset, Path(file))
-        text = ""
+    with ui.reading(f"reading {Path(file).name}", progressing.size_of([Path(file)]) * (2 if described is None else 1)):
+        if described is None:
+            declared = fragment.from_csv(Path(file), dataset, party)
+            text = columns.propose(Path(file)).as_toml(dataset, party)
+        else:
+            declared = fragment.from_spec(spec.load(Path(described)), dataset, Path(file))
+            text = ""
     if output is not None:
         fragment.save(Path(output), dataset, declared)
     ui.show(fragment.document(dataset, declared), text or f"{len(declared.features)} columns declared")

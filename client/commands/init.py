@@ -11,7 +11,7 @@ from typing import cast
 
 import click
 
-from sealroom.client import choosing, config, files, fragment, home, ui
+from sealroom.client import choosing, config, files, fragment, home, progressing, spec, ui
 from sealroom.client.config import Config, Role
 from sealroom.client.home import Home
 from sealroom.client.ui import Ui
@@ -33,11 +33,14 @@ _NEXT = {
 @click.option("--gateway-certificate", type=click.Path(dir_okay=False), metavar="FILE", help="Its certificate (PEM).")
 @click.option("--columns", metavar="NAME=FILE.csv", help="Also declare the columns of this file as dataset NAME.")
 @click.option(
+    "--spec", "described", type=click.Path(dir_okay=False), metavar="SPEC", help="Only the columns that SPEC names."
+)
+@click.option(
     "--to", "folder", type=click.Path(file_okay=False), default=".", metavar="DIR", help="Where the card goes."
 )
-def command(
-    ui: Ui, role: str | None, name: str | None, gateway: str | None, gateway_certificate: str | None,
-    columns: str | None, folder: str,
+def command(  # noqa: PLR0913 (one argument for each option)
+    ui: Ui, *, role: str | None, name: str | None, gateway: str | None, gateway_certificate: str | None,
+    columns: str | None, described: str | None, folder: str,
 ) -> None:  # fmt: skip
     """Make a home for one party: keys under a passphrase, and a card to hand to the others.
 
@@ -56,7 +59,7 @@ def command(
     made = Home.create(root, settings)
     if certificate is not None:
         files.write(root / "gateway.pem", certificate, overwrite=True)
-    _answer(ui, made, Path(folder), _declare(made, columns, Path(folder)))
+    _answer(ui, made, Path(folder), _declare(ui, made, columns, Path(folder), described))
 
 
 def _answer(ui: Ui, made: Home, folder: Path, declared: Path | None) -> None:
@@ -73,12 +76,17 @@ def _answer(ui: Ui, made: Home, folder: Path, declared: Path | None) -> None:
     ui.hint(f"then: `{_NEXT[made.config.role]}`")
 
 
-def _declare(made: Home, columns: str | None, folder: Path) -> Path | None:
+def _declare(ui: Ui, made: Home, columns: str | None, folder: Path, described: str | None) -> Path | None:
     if columns is None:
         return None
     name, path = choosing.pair(columns, "NAME=FILE.csv")
     target = folder / f"{name}.columns.json"
-    fragment.save(target, name, fragment.from_csv(path, name, made.config.party))
+    with ui.reading(f"reading {path.name}", progressing.size_of([path])):
+        if described is None:
+            declared = fragment.from_csv(path, name, made.config.party)
+        else:
+            declared = fragment.from_spec(spec.load(Path(described)), name, path)
+    fragment.save(target, name, declared)
     return target
 
 

@@ -20,5 +20,6 @@ def command(ui: Ui, image: str) -> None:
 
     It also says what the number covers and leaves out. Two parties that built the same image get the same number.
     """
-    measured = measuring.measure(Path(image))
+    with measuring.bar(ui, image):
+        measured = measuring.measure(Path(image))
     ui.show(measuring.document(measured), measuring.text(measured))

@@ -43,7 +43,8 @@ def command(ui: Ui, bundle: str | None, choice: str | None, name: str | None, im
     archive = sealing.pack(Path(bundle))
     chosen = mocking.choose(agreement, archive, name)
     ui.say(f"making up rows and starting a jail from {image}")
-    report = mocking.run(agreement, archive, chosen.name, mocking.Options(Path(image), rows, seed))
+    with ui.waiting("mock run"):
+        report = mocking.run(agreement, archive, chosen.name, mocking.Options(Path(image), rows, seed))
     ui.show(report, mocking.text(report, agreement))
     if not report["fine"]:
         raise click.exceptions.Exit(errors.REFUSED)

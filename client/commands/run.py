@@ -23,9 +23,11 @@ from sealroom.protocol.errors import UsageError
 @click.option("--deadline", default=runs.DEADLINE, show_default=True, metavar="SECONDS", help="Owners answer by then.")
 @click.option("--wait", is_flag=True, help="Wait until the run has ended.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def command(
-    ui: Ui, rules: str, agreement: str | None, objects: Sequence[str], deadline: int, *, wait: bool, yes: bool
-) -> None:
+@click.option("--dry-run", is_flag=True, help="Say what would be asked for and what it may cost whom; ask for nothing.")
+def command(  # noqa: PLR0913 (one argument for each option)
+    ui: Ui, rules: str, agreement: str | None, objects: Sequence[str], deadline: int, *, wait: bool, yes: bool,
+    dry_run: bool,
+) -> None:  # fmt: skip
     """Ask for a run over the sealed objects that lie at the gateway.
 
     Shows first what the run may cost each owner. Owners' brokers then challenge, appraise and grant by themselves.
@@ -40,15 +42,17 @@ def command(
         ui.say("this was asked before, and the gateway did not say that it has it: the same request is sent again")
     for line in cost_lines(prepared):
         ui.say(line)
+    answer = {
+        "agreement": prepared.pinned.id, "rules": list(prepared.rules), "costs": schema.encode(prepared.costs),
+    }  # fmt: skip
+    if dry_run:
+        ui.show({"dry_run": True, **answer}, "nothing was asked for")
+        return
     ui.confirm("ask for this run?", yes=yes)
     state = runs.send(gateway, prepared)
     if wait:
         state = watching.until_ended(ui, gateway, prepared.run).state
-    answer = {
-        "run": prepared.run, "state": state, "agreement": prepared.pinned.id, "rules": list(prepared.rules),
-        "costs": schema.encode(prepared.costs),
-    }  # fmt: skip
-    ui.show(answer, f"run    {prepared.run}\nstate  {state}")
+    ui.show({"run": prepared.run, "state": state, **answer}, f"run    {prepared.run}\nstate  {state}")
     ui.hint(f"{'sealroom results' if wait else 'sealroom watch'} {prepared.run[:12]}")
 
 

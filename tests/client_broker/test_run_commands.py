@@ -226,3 +226,11 @@ def test_a_broker_that_refuses_evidence_says_every_check_and_what_else_it_did(wo
     for check in made:
         assert talk.count(f" {check['name']}: {check['value']}; expected: {check['expectation']}") >= 1
     assert "measure the image, then approve it or not" in talk
+
+
+def test_a_run_that_is_only_looked_at_says_its_price_and_asks_for_nothing(world, typed):
+    code, answer, talk = typed("bank", "run", "--rules", "overlap", "--dry-run")
+    assert (code, answer["dry_run"], answer["rules"]) == (0, True, ["overlap"])
+    assert answer["costs"]["partner"]["prospects"]["epsilon"] > 0
+    assert "may cost partner" in talk
+    assert world.gateway.run_store == {}
