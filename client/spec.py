@@ -21,6 +21,10 @@ from sealroom.protocol.platform import PlatformPolicy
 
 MOST_BYTES = 1 << 20
 MILLION: Final = 1_000_000
+DEFAULT_FLOOR: Final = 2000
+"""Ids that an audience has at least, unless a spec says otherwise."""
+DEFAULT_SLOT: Final = 300
+"""Seconds between moments at which results of hidden code show, unless a spec says otherwise."""
 DEFAULTS: Final[Mapping[str, Any]] = {
     "title": "Shared customers", "purpose": "Learn what both parties agreed to, and nothing else",
     "days": 365, "runs": 4,
@@ -32,9 +36,9 @@ _PARTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "link": {"left": None, "right": None, "keys": []},
     "overlap": {"epsilon": 500_000, "floor": 100, "round_to": 10, "recipients": []},
     "metrics": {"holdout_percent": 30, "at_percent": 10, "auc_step": 5, "lift_step": 100, "recipients": []},
-    "audience": {"percent": 10, "floor": 2000, "least_seed": 500},
+    "audience": {"percent": 10, "floor": DEFAULT_FLOOR, "least_seed": 500},
     "approvals": {"threshold": None, "mandatory": None},
-    "slots": {"query": 0, "opaque": 300},
+    "slots": {"query": 0, "opaque": DEFAULT_SLOT},
     "limits": {"memory": 4 << 30, "processor_time": 600, "wall_time": 900},
 }
 _MEMBERS: Final[Mapping[str, Mapping[str, Any]]] = {

@@ -46,6 +46,7 @@ def page(report: Report) -> str:
     body = [
         _head(report),
         _platform(report),
+        _special(report),
         _overlap(report),
         _segments(report),
         _audience(report),
@@ -69,6 +70,13 @@ def _head(report: Report) -> str:
 def _platform(report: Report) -> str:
     platform = report["platform"]
     return _card(f"This platform is {_t(platform['class'])}", f"<p>{_t(platform['warning'])}</p>", kind="warn")
+
+
+def _special(report: Report) -> str:
+    lines = "".join(f"<li>{_t(line)}</li>" for line in report["special"])
+    return _card(
+        "What is special here", f"<p>With real data, none of this should be so:</p><ul>{lines}</ul>", kind="warn"
+    )
 
 
 def _overlap(report: Report) -> str:

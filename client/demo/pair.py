@@ -13,13 +13,14 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
+from sealroom.client.spec import DEFAULT_FLOOR, DEFAULT_SLOT
 from sealroom.protocol import schema
 from sealroom.protocol.errors import Malformed
 from sealroom.protocol.rules import Segments
 from sealroom.protocol.schema import ColumnName, Label, Many, Name, Prose, Text
 
 OPAQUE_SLOT = 10
-"""Seconds; the production default is five minutes. Results show the run time to this grain."""
+"""Seconds, far below the default. Results show the run time to this grain."""
 FileName = Annotated[str, Text(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,100}", 101)]
 Kind = Annotated[str, Text(r"[a-z_]{1,20}", 20)]
 
@@ -97,7 +98,8 @@ def agreement_spec(pair: Pair, folder: Path, *, percent: int, floor: int) -> dic
         bundles[pair.segments.bundle] = {"owner": pair.left.party, "lane": "query"}
     return {
         "title": pair.title,
-        "purpose": f"Count shared customers, and find those of {pair.right.party} that are most like buyers",
+        "purpose": f"Count shared customers, and find those of {pair.right.party} that are most like buyers. For a "
+        f"demonstration only: an audience may be as small as {floor:,} ids, where the default is {DEFAULT_FLOOR:,}",
         "datasets": datasets,
         "bundles": bundles,
         "outcome": {"dataset": pair.left.dataset, **schema.encode(pair.outcome)},
@@ -106,6 +108,18 @@ def agreement_spec(pair: Pair, folder: Path, *, percent: int, floor: int) -> dic
         "overlap": {"epsilon": 0.5, "floor": 100, "round_to": 1},
         "slots": {"query": 0, "opaque": OPAQUE_SLOT},
     }
+
+
+def special(floor: int, slot: int, bits: float) -> list[str]:
+    """In words, where the demo's agreement is weaker than one for real data would be."""
+    few = f"An audience may be as small as {floor:,} ids; the default floor is {DEFAULT_FLOOR:,}."
+    soon = f"Slots of {slot} seconds instead of {DEFAULT_SLOT} show when hidden code ended"
+    told = f"with status and reasons, that tells up to {bits:.0f} bits a run, which are charged."
+    return [
+        f"{few} The fewer ids, the more each of them says.",
+        f"{soon}; {told}",
+        "The platform is simulated: it protects nobody from the operator.",
+    ]
 
 
 def _segments(segments: Segments) -> dict[str, Any]:

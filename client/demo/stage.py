@@ -21,13 +21,14 @@ from sealroom.client.demo.props import gauges
 from sealroom.client.home import Home
 from sealroom.client.ledger import Ledger
 from sealroom.protocol import terms, wire
+from sealroom.protocol.rules import AudienceToOwner
 
 RUN_SECONDS = 600.0
 POLL_SECONDS = 0.5
 ATTESTATION_MISMATCH = 6
 """The exit code of a command that refused evidence."""
 PERCENT, FLOOR = 10, 100
-"""The demo's audience: a tenth of the partner's unlinked customers. Production floors start at 2,000 ids."""
+"""The demo's audience: a tenth of the partner's unlinked customers, and a floor far below the default one."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,37 +133,16 @@ class Stage:
     def agree(self, gateway: dict[str, Any]) -> dict[str, Any]:
         """Keys, cards, one agreement that three sign, one measurement that both owners approve."""
         pair, shared = self.props.pair, self.props.folder
-        certificate = gateway["certificate"]
-        for owner, side in ((self.bank, pair.left), (self.partner, pair.right)):
-            role = "bank" if owner is self.bank else "partner"
-            owner.type(
-                "init",
-                "--role",
-                role,
-                "--name",
-                owner.name,
-                "--gateway",
-                gateway["url"],
-                "--gateway-certificate",
-                certificate,
-                "--to",
-                shared,
-            )
-            del side
         spec = shared / "agreement.spec.json"
         described = pairs.agreement_spec(pair, self.props.data, percent=PERCENT, floor=FLOOR)
         spec.write_text(json.dumps(described, indent=1), "utf-8")
-        columns = shared / "partner.columns.json"
+        reach = ("--gateway", gateway["url"], "--gateway-certificate", gateway["certificate"], "--to", shared)
+        self.bank.type("init", "--role", "bank", "--name", self.bank.name, *reach)
+        own = f"{pair.right.dataset}={self.props.data / pair.right.file}"
         self.partner.type(
-            "columns",
-            self.props.data / pair.right.file,
-            "--as",
-            pair.right.dataset,
-            "--spec",
-            spec,
-            "--output",
-            columns,
+            "init", "--role", "partner", "--name", self.partner.name, *reach, "--columns", own, "--spec", spec
         )
+        columns = shared / f"{pair.right.dataset}.columns.json"
         draft = self.bank.type(
             "agreement",
             "new",
@@ -262,6 +242,11 @@ class Stage:
         agreement = Home.open(self.bank.folder / "home").agreement().agreement
         opaque = tuple(rule.name for rule in agreement.rules if "whole" in rule.lanes)
         return {"seconds": agreement.slots.opaque, "bits": terms.status_cost(agreement, opaque).bits / 1000}
+
+    def floor(self) -> int:
+        """How few ids an audience may have, by the agreement that was signed."""
+        agreement = Home.open(self.bank.folder / "home").agreement().agreement
+        return min(rule.floor for rule in agreement.rules if isinstance(rule, AudienceToOwner))
 
     def budgets(self) -> list[dict[str, Any]]:
         """What each owner's purses have spent, from its own ledger."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,12 +77,15 @@ def audience_words(quality: Mapping[str, int], ids: Sequence[str], found: Score 
 
 def closing(report: Mapping[str, Any], folder: Path) -> str:
     """The last words."""
+    special: Sequence[str] = report["special"]
     receipt = "verified offline by both owners" if report["receipt"]["verified"] else "NOT verified"
     return (
         f"\n  Receipts: {receipt}. Platform: {report['platform']['class']}. Launcher: {report['launcher']}.\n"
-        f"  Slots of {report['slot']['seconds']} seconds show when hidden code ended: with status and reasons, up to "
-        f"{report['slot']['bits']:.0f} bits a run, charged.\n"
-        "  A simulated platform protects nobody from the operator; docs/LIMITATIONS.md says what that means.\n\n"
+        "\n  What is special here, and must not be so with real data:\n"
+        + "".join(
+            f"{textwrap.fill(line, 100, initial_indent='    - ', subsequent_indent='      ')}\n" for line in special
+        )
+        + "  docs/LIMITATIONS.md says what a simulated platform means.\n\n"
         f"  Look at {folder / 'report.html'}\n"
     )
 
@@ -91,6 +95,7 @@ def report(scene: Stage, found: Mapping[str, Any], *, seconds: float) -> dict[st
     props, pair = scene.props, scene.props.pair
     first, second = found["first"], found["second"]
     overlap = json.loads(first["results"]["overlap"])
+    slot = scene.slot()
     return {
         "format": "sealroom/demo-report/v1",
         "title": pair.title,
@@ -112,7 +117,8 @@ def report(scene: Stage, found: Mapping[str, Any], *, seconds: float) -> dict[st
         "tamper": found["tamper"],
         "receipt": _receipt(found),
         "budgets": scene.budgets(),
-        "slot": scene.slot(),
+        "slot": slot,
+        "special": pairs.special(scene.floor(), slot["seconds"], slot["bits"]),
         "commands": {actor.name: actor.typed for actor in (scene.bank, scene.partner, scene.operator)},
         "shapes": _shapes(found),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import json
 import re
 import subprocess
@@ -57,6 +59,8 @@ def check_any(report: dict[str, Any], folder: Path, launcher: str) -> None:
     assert report["launcher"] == launcher
     assert report["platform"]["class"] == "simulated"
     assert "protects nobody" in report["platform"]["warning"]
+    assert any("100 ids" in line and "2,000" in line for line in report["special"])
+    assert any("10 seconds" in line and "bits" in line for line in report["special"])
     assert re.fullmatch("[0-9a-f]{96}", report["measurement"])
     assert report["receipt"]["verified"] is True
     assert {release["fate"] for release in report["receipt"]["releases"]} == {"released"}
@@ -66,6 +70,10 @@ def check_any(report: dict[str, Any], folder: Path, launcher: str) -> None:
     assert all(0 <= purse["spent"] <= purse["total"] for purse in report["budgets"])
     page = (folder / "report.html").read_text("utf-8")
     assert "<h1>" in page
+    assert "What is special here" in page
+    assert all(html.escape(line) in page for line in report["special"])
+    signed = json.loads(base64.b64decode(json.loads((folder / "agreement.signed.json").read_text("utf-8"))["payload"]))
+    assert "2,000" in signed["purpose"]
     outside = re.search(r"(?i)https?://|<[^>]*\s(src|href|action)\s*=|@import|url\(|<script|<link|<iframe", page)
     assert outside is None, outside
     assert not any("passphrase" in word for typed in report["commands"].values() for word in typed)
@@ -88,8 +96,8 @@ def test_the_overlap_is_played_with_processes(image: Path, tmp_path: Path) -> No
     # Seven commands for the bank to its first result, five for the partner; looking at receipts comes after.
     for party, most in (("bank", 7), ("partner", 5)):
         typed = report["commands"][party]
-        before = next((n for n, word in enumerate(typed) if word.startswith("sealroom results")), len(typed))
-        assert before + 1 <= most + (party == "partner"), typed
+        first = next(n for n, word in enumerate(typed, 1) if word.startswith("sealroom results"))
+        assert first <= most, typed[:first]
 
 
 @pytest.mark.slow
