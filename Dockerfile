@@ -3,8 +3,8 @@
 #   deploy/build-image.sh BASE [TAG]        does all of it and prints id and measurement
 #
 # BASE has Python at /usr/local/bin/python3, of the minor version that the image folder was built with: an ordinary
-# `python:3.11-slim-bookworm` pinned by its digest, or what `deploy/base/build.sh` makes out of Debian packages. It has no
-# default, because whoever approves the image must know what is in it. Nothing runs while building, and no network is needed.
+# `python:3.11-slim-bookworm` pinned by its digest, or what `deploy/base/build.sh` makes out of Debian packages. The script
+# takes no tag alone, and there is no default, because whoever approves the image must know what is in it. Nothing runs while building, and no network is needed.
 ARG BASE
 FROM ${BASE} AS base
 

@@ -3,9 +3,10 @@
 #
 #   deploy/build-image.sh [BASE] [TAG]
 #
-# BASE is an image that the engine has or can pull, named by its digest (see Dockerfile). Without BASE, one is made out of
-# Debian packages (deploy/base/build.sh). PLATFORM=hardware asks for an image for confidential hardware; the default is one
-# for the simulated platform. PYTHON is an interpreter that has this project and its packages installed.
+# BASE is an image that the engine has or can pull, named by its digest (NAME@sha256:...), or an image that the engine has, by
+# its id (sha256:...). A tag alone is refused: it may lead to another image tomorrow. Without BASE, one is made out of Debian
+# packages (deploy/base/build.sh). PLATFORM=hardware asks for an image for confidential hardware; the default is one for the
+# simulated platform. PYTHON is an interpreter that has this project and its packages installed. OUT is where the results go.
 # Two builds may differ in id, since engines record times; their measurements are the same.
 set -eu
 
@@ -14,9 +15,10 @@ tag=${2:-sealroom:local}
 platform=${PLATFORM:-simulated}
 top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 python=${PYTHON:-$top/.venv/bin/python}
+out=${OUT:-build}
 folder=build/image-container-$platform
-archive=build/container.tar
-result=build/container.json
+archive=$out/container.tar
+result=$out/container.json
 
 say() { echo "sealroom: $*" >&2; }
 fail() { echo "sealroom: error: $1" >&2; echo "sealroom: hint: $2" >&2; exit 1; }
@@ -34,20 +36,40 @@ own_base() {
       { tail -5 build/base.log >&2; fail "the base was not made" "see build/base.log, or give BASE=IMAGE"; }
     mv "$new" "$made"
   fi
-  base=sealroom-base:$(sha256sum "$made" | cut -c1-16)
-  docker image inspect "$base" >/dev/null 2>&1 || docker import "$made" "$base" >/dev/null
+  from=sealroom-base:$(sha256sum "$made" | cut -c1-16)
+  docker image inspect "$from" >/dev/null 2>&1 || docker import "$made" "$from" >/dev/null
+  base=$(docker image inspect --format '{{.Id}}' "$from")
 }
 
+# An id stands for content, but a Dockerfile takes names only: the engine gives the image one that holds the id.
+base_by_id() {
+  docker image inspect "$base" >/dev/null 2>&1 || fail "the engine has no image $base" "load it, or name it by NAME@sha256:..."
+  from=sealroom-base:id-$(echo "${base#sha256:}" | cut -c1-32)
+  docker tag "$base" "$from"
+}
+
+is() { printf '%s' "$base" | grep -Eqx "$1"; }
+
 cd "$top"
+if [ -z "$base" ]; then kind=own
+elif is 'sha256:[0-9a-f]{64}'; then kind=id
+elif is '[^@ ]+@sha256:[0-9a-f]{64}'; then kind=digest
+else fail "BASE is $base, which may be another image tomorrow" "name it by its digest, NAME@sha256:..., or by its id, sha256:..."
+fi
+
 docker version --format '{{.Server.Version}}' >/dev/null 2>&1 ||
   fail "no Docker engine answers" "start one, or set DOCKER_HOST=unix:///path/of/its/socket"
-mkdir -p build
+mkdir -p build "$out"
 # What changes from here on is newer than the result.
 touch "$result.new"
 "$python" -m sealroom.host.image build --kind container --tsm "$platform" --out "$folder"
-[ -n "$base" ] || own_base
+case $kind in
+own) own_base ;;
+id) base_by_id ;;
+digest) from=$base ;;
+esac
 reports=$("$python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["env"]["SEALROOM_TSM"])' "$folder/launch.json")
-docker build --quiet --network none --build-arg "BASE=$base" --build-arg "TSM=$reports" \
+docker build --quiet --network none --build-arg "BASE=$from" --build-arg "TSM=$reports" \
   --file Dockerfile --tag "$tag" "$folder" >/dev/null
 
 version='import sys; print(*sys.version_info[:2], sep=".")'
