@@ -414,7 +414,9 @@ def created(image: str, run: Path, *more: str):
     mounts = []
     for name in ("host.sock", "tsm"):
         mounts += ["--mount", f"type=bind,source={run}/{name},target=/run/sealroom/{name}"]
-    container = docker("create", *SEALED, *mounts, *more, image)
+    file = run.parent / "profile.json"
+    file.write_text(profile.profile())
+    container = docker("create", *SEALED, "--security-opt", f"seccomp={file}", *mounts, *more, image)
     try:
         yield container
     finally:
@@ -429,6 +431,8 @@ def attach(service, container: str, engine_address: str, run: Path):
 def test_a_real_engine_is_asked_about_a_real_container(service, real_engine, real_image, run):
     with created(real_image, run) as container:
         assert attach(service, container, real_engine, run) == {"measurement": MEASURED.value}
+    stated = canonical.decode((run / "tsm" / "launch_configuration").read_bytes(), most=1 << 16)
+    assert confinement.missing("docker", stated["layers"]) == ()
 
 
 @pytest.mark.docker
