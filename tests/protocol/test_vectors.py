@@ -6,7 +6,7 @@ import pytest
 
 from sealroom.protocol.errors import CannotOpen, Malformed, NotAcceptable, NotGenuine
 from sealroom.protocol.keys import from_text
-from tests.vectors import cases, generate, run
+from tests.vectors import cases, generate, run, run_statements
 
 FAMILIES = {kind.family for kind in (Malformed, NotGenuine, NotAcceptable, CannotOpen)}
 
@@ -43,3 +43,21 @@ def test_every_admission_check_has_a_vector_that_breaks_it():
     stages = {cases.load(form, name).headers["stage"] for form, name in cases.names() if form == "request-admission"}
     assert stages == {str(number) for number in range(1, 12)}
     assert {cases.load(f, n).headers["stage"] for f, n in cases.names() if f == "grant"} == {"12", "13", "14"}
+
+
+def stages(form: str) -> set[str]:
+    return {h["stage"] for f, n in cases.names() if f == form and (h := cases.load(f, n).headers)["expect"] != cases.OK}
+
+
+def test_every_step_of_the_offline_check_has_a_vector_that_breaks_it():
+    assert stages("receipt-bundle") == {"decode", *"1234567"}
+    assert stages("agreement-chain") == set("1234")
+    assert stages("bundle-size") == {"size", "manifest"}
+    assert stages("decision") == {"officer", "about"}
+
+
+@pytest.mark.parametrize("kind", run_statements.KINDS)
+def test_every_kind_of_statement_has_vectors(kind: str):
+    found = [h for f, n in cases.names() if f == "statement" and (h := cases.load(f, n).headers)["kind"] == kind]
+    assert {"ok", "E1.unknown-field", "E1.missing-field"} <= {headers["expect"] for headers in found}
+    assert len(found) >= 5

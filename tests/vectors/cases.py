@@ -14,8 +14,8 @@ from sealroom.protocol.keys import SealingKey, SigningKey
 FOLDER = Path(__file__).resolve().parent
 SHARED = FOLDER / "shared"
 FORMATS = (
-    "canonical-json", "envelope", "sealed-object", "bundle", "agreement", "request-admission", "grant", "share",
-    "release",
+    "canonical-json", "envelope", "sealed-object", "bundle", "bundle-size", "agreement", "agreement-chain",
+    "statement", "standing", "decision", "request-admission", "grant", "share", "release", "receipt-bundle",
 )  # fmt: skip
 EVIDENCE = "e1" * 32
 CHECKPOINT = "c0" * 32
@@ -46,8 +46,8 @@ class Vector:
 Produced = Iterator[tuple[str, Vector | Any]]
 
 
-def vector(expect: str, stage: str, comment: str, body: bytes, *, kind: str = "text", **more: str) -> Vector:
-    return Vector({"expect": expect, "stage": stage, "comment": comment, **more, "body": kind}, body)
+def vector(expect: str, stage: str, comment: str, body: bytes, *, form: str = "text", **more: str) -> Vector:
+    return Vector({"expect": expect, "stage": stage, "comment": comment, **more, "body": form}, body)
 
 
 def load(form: str, name: str) -> Vector:

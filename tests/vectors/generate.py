@@ -12,7 +12,17 @@ from unittest import mock
 
 from sealroom.protocol import canonical
 from sealroom.protocol.keys import SealingPublicKey, from_text, to_text
-from tests.vectors import cases, make_documents, make_formats, make_releases, make_run
+from tests.vectors import (
+    cases,
+    make_bundles,
+    make_documents,
+    make_formats,
+    make_history,
+    make_releases,
+    make_run,
+    make_statements,
+    platform,
+)
 from tests.vectors.cases import Vector
 
 Files = dict[str, bytes]
@@ -23,7 +33,8 @@ def files() -> Files:
     """Every generated file by its path below this folder."""
     found: Files = {}
     with _determined(found) as restart:
-        for source in (make_formats, make_documents, make_run, make_releases):
+        for source in (make_formats, make_documents, make_run, make_releases, make_statements, make_bundles):
+            make_history.history.cache_clear()
             restart()
             for path, item in source.produce():
                 found[path] = item.to_bytes() if isinstance(item, Vector) else canonical.encode(item)
@@ -61,6 +72,8 @@ def _determined(found: Files) -> Iterator[Callable[[], None]]:
     with mock.patch.object(os, "urandom", urandom), mock.patch.object(SealingPublicKey, "seal", seal):
         yield restart
     found["shared/hpke.json"] = canonical.encode(used)
+    found["shared/processor.json"] = canonical.encode(platform.kept())
+    found["shared/attestations.json"] = canonical.encode(platform.USED)
 
 
 def differences(folder: Path = cases.FOLDER) -> list[str]:

@@ -94,7 +94,7 @@ def bundles() -> Produced:
          _raw([manifest, job, ("job/__init__.py", b"")])),
     ]  # fmt: skip
     for name, expect, stage, comment, archive in table:
-        yield f"bundle/{name}", vector(expect, stage, comment, archive, kind="hex")
+        yield f"bundle/{name}", vector(expect, stage, comment, archive, form="hex")
 
 
 def agreements() -> Produced:

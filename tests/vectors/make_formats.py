@@ -52,7 +52,7 @@ def canonical_json() -> Produced:
         ("nested-65", "E1.too-deep", "65 lists inside one another, and one value", b"[" * 65 + b"0" + b"]" * 65),
     ]  # fmt: skip
     for name, expect, comment, body in table:
-        yield f"canonical-json/{name}", vector(expect, "decode", comment, body, kind="hex")
+        yield f"canonical-json/{name}", vector(expect, "decode", comment, body, form="hex")
 
 
 def _text(data: bytes) -> str:

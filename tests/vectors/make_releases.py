@@ -26,7 +26,7 @@ class Made:
     shares: dict[str, bytes]
 
 
-def _made(setting: Setting, text: bytes, recipient: str = "operator", padded: bytes | None = None) -> Made:
+def made_release(setting: Setting, text: bytes, recipient: str = "operator", padded: bytes | None = None) -> Made:
     """A release to a party that owns nothing, so that two owners are affected; `padded` bypasses the padding."""
     rule = setting.agreement.rule("overlap")
     version = setting.signed.digest
@@ -69,7 +69,7 @@ def _made(setting: Setting, text: bytes, recipient: str = "operator", padded: by
 def produce() -> Produced:
     setting = make_setting()
     text = '{"count":7000,"epsilon_millionths":500000,"interval_95":[6988,7012]}'
-    made, other = _made(setting, text.encode()), _made(setting, b"{}")
+    made, other = made_release(setting, text.encode()), made_release(setting, b"{}")
     yield "shared/offer.json", schema.encode(made.offer)
     yield "shared/ciphertext.json", to_text(made.ciphertext)
     yield from _shares(made.offer, other.offer)
@@ -112,9 +112,9 @@ def produce() -> Produced:
     yield one("another-context", cannot, "outer", "an offer that says another rule", _relabelled(made, rule="quality"))
     yield one("another-recipient", cannot, "inner", "an owner tries to read it", recipient="bank")
     size = terms.padded_size(setting.agreement, setting.agreement.rule("overlap"))
-    dirty = _made(setting, b"", padded=bytes(size - 1) + b"x")
+    dirty = made_release(setting, b"", padded=bytes(size - 1) + b"x")
     yield one("dirty-padding", cannot, "padding", "something behind the text", dirty)
-    long = _made(setting, b"", padded=size.to_bytes(8, "big") + bytes(size - 8))
+    long = made_release(setting, b"", padded=size.to_bytes(8, "big") + bytes(size - 8))
     yield one("impossible-length", cannot, "padding", "a length beyond the padded text", long)
 
 

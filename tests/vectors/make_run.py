@@ -49,8 +49,8 @@ def _sign(document: object, *names: str) -> Envelope:
     return envelope.sign(document, [cases.signing(name) for name in names])
 
 
-def make_setting() -> Setting:
-    agreement = schema.decode(Agreement, cases.shared("agreement-document"))
+def make_setting(document: Any = None, rules: tuple[str, ...] = RULES) -> Setting:
+    agreement = schema.decode(Agreement, document or cases.shared("agreement-document"))
     signed = _sign(agreement, *PARTIES)
     keys, manifests = {}, {}
     for item in (*agreement.datasets, *agreement.bundles):
@@ -66,9 +66,9 @@ def make_setting() -> Setting:
         requester="bank",
         agreement=signed.digest,
         version=signed.digest,
-        objects={name: manifests[name].digest for name in terms.required_objects(agreement, RULES)},
+        objects={name: manifests[name].digest for name in terms.required_objects(agreement, rules)},
         columns={"customers": ("balance", "y"), "prospects": ("age", "job")},
-        rules=RULES,
+        rules=rules,
         created=NOW,
         deadline=NOW + 3600,
         nonce="5a" * 32,
@@ -87,6 +87,12 @@ def _assigned(**changes: Any) -> dict[str, Any]:
     return {**given, **changes}
 
 
+def version_of(agreement: Agreement, start: Envelope, number: int, *names: str, **changes: Any) -> Envelope:
+    """A later version that follows the first at once, unless `changes` say otherwise, signed by these parties."""
+    given = {"sequence": number, "first": start.digest, "previous": start.digest, **changes}
+    return _sign(dataclasses.replace(agreement, **given), *names)
+
+
 def _requests(setting: Setting) -> Produced:
     request = envelope.unverified(setting.request, Request)
     bank = cases.signing("bank")
@@ -95,9 +101,7 @@ def _requests(setting: Setting) -> Produced:
         return schema.encode(envelope.sign(dataclasses.replace(request, **changes), [bank]))
 
     def version(number: int, *names: str, **changes: Any) -> Any:
-        first = setting.signed.digest
-        given = {"sequence": number, "first": first, "previous": first, **changes}
-        return schema.encode(_sign(dataclasses.replace(setting.agreement, **given), *names))
+        return schema.encode(version_of(setting.agreement, setting.signed, number, *names, **changes))
 
     def with_manifest(signer: str, **changes: Any) -> dict[str, Any]:
         manifest = envelope.unverified(setting.manifests["prospects"], Manifest)
@@ -173,7 +177,7 @@ def _requests(setting: Setting) -> Produced:
         yield f"request-admission/{name}", vector(expect, stage, comment, canonical.encode(_assigned(**changes)))
 
 
-def _grant(
+def made_grant(
     setting: Setting, name: str = "prospects", owner: str = "partner", to: str = "gate", **changes: str
 ) -> Grant:
     """A grant as its owner makes it; `changes` replace what it is made for."""
@@ -202,25 +206,26 @@ def _grant(
 
 
 def _grants(setting: Setting) -> Iterator[tuple[str, Any]]:
-    valid = _grant(setting)
-    customers, model = _grant(setting, "customers", "bank"), _grant(setting, "model", "bank")
+    valid = made_grant(setting)
+    customers, model = made_grant(setting, "customers", "bank"), made_grant(setting, "model", "bank")
     right = {f: getattr(valid, f) for f in ("agreement", "version", "request", "evidence")}
     table: list[tuple[str, str, str, Grant, str]] = [
         ("valid", "ok", "the partner's object for this run", valid, "partner"),
         ("valid-bank", "ok", "the bank's object for this run", customers, "bank"),
         ("12-another-object", "E3.grant-object", "an object that this run does not read",
-         _grant(setting, "segments", "bank"), "bank"),
+         made_grant(setting, "segments", "bank"), "bank"),
         ("12-not-the-owner", "E3.grant-object", "the bank grants the partner's object",
-         _grant(setting, "prospects", "bank"), "bank"),
+         made_grant(setting, "prospects", "bank"), "bank"),
         ("12-forged", "E2.stranger", "in the partner's name by the bank", valid, "bank"),
         *((f"13-another-{field}", "E3.grant-context", f"made for another {field}",
-           _grant(setting, **{field: "00" * 32}), "partner") for field in right),
+           made_grant(setting, **{field: "00" * 32}), "partner") for field in right),
         *((f"14-relabelled-{field}", "E4.cannot-open", f"made for another {field}, then relabelled and signed again",
-           dataclasses.replace(_grant(setting, **{field: "00" * 32}), **{field: value}), "partner")
+           dataclasses.replace(made_grant(setting, **{field: "00" * 32}), **{field: value}), "partner")
           for field, value in right.items()),
         ("14-swapped", "E4.cannot-open", "the sealed key of another object of the same owner",
          dataclasses.replace(customers, sealed_key=model.sealed_key), "bank"),
-        ("14-another-gate", "E4.cannot-open", "sealed to another gate", _grant(setting, to="another gate"), "partner"),
+        ("14-another-gate", "E4.cannot-open", "sealed to another gate",
+         made_grant(setting, to="another gate"), "partner"),
         ("14-cut", "E4.cannot-open", "a sealed key that is too short",
          dataclasses.replace(valid, sealed_key=to_text(from_text(valid.sealed_key)[:-1])), "partner"),
         ("14-not-base64", "E1.not-base64", "a sealed key that is no base64url",

@@ -23,7 +23,7 @@ from sealroom.protocol.errors import Refused
 from sealroom.protocol.keys import from_text
 from sealroom.protocol.sealed import CHUNK, TAG, Manifest, Opener
 from sealroom.protocol.statements import Offer, Stop
-from tests.vectors import cases
+from tests.vectors import cases, run_statements
 from tests.vectors.cases import Vector
 
 Ending = tuple[str, str]
@@ -162,7 +162,7 @@ def _check_of(error: Refused) -> str:
     if error.code in CHECKS:
         return CHECKS[error.code]
     frames = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
-    return next(check for function, check in STEPS.items() if function in frames)
+    return next(check for function, check in STEPS.items() if any(function in frame for frame in frames))
 
 
 def request_admission(vector: Vector) -> Ending:
@@ -238,4 +238,5 @@ RUNNERS: dict[str, Callable[[Vector], Ending]] = {
     "grant": a_grant,
     "share": a_share,
     "release": a_release,
+    **run_statements.RUNNERS,
 }
