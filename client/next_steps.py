@@ -113,7 +113,7 @@ def _registering(home: Home, pinned: PinnedAgreement, seen: Seen, choice: str) -
 
 
 def _approving(home: Home, pinned: PinnedAgreement, choice: str, now: int) -> Iterator[Step]:
-    if home.config.party not in _owners(pinned):
+    if home.config.party not in owners(pinned):
         return
     ends = max((approval.not_after for _, approval in approving.own(home, pinned.id)), default=0)
     command = f"sealroom approve --image IMAGE{choice}"
@@ -193,5 +193,6 @@ def _objects(pinned: PinnedAgreement) -> Mapping[str, str]:
     return datasets | {b.name: b.owner for b in pinned.agreement.bundles}
 
 
-def _owners(pinned: PinnedAgreement) -> set[str]:
+def owners(pinned: PinnedAgreement) -> set[str]:
+    """Parties whose approval of an image counts: owners of objects, and those whose approval is mandatory."""
     return {*_objects(pinned).values(), *pinned.agreement.approvals.mandatory}

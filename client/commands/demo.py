@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import click
 
-from sealroom.client import ui
+from sealroom.client import doctor, ui
 from sealroom.client.demo import pair as pairs
 from sealroom.client.demo import play, stage
 from sealroom.client.ui import Ui
@@ -41,8 +40,12 @@ def command(
 
     With --container, runs are launched in Docker; otherwise as processes of this user.
     """
-    if sys.platform != "linux":
-        raise UsageError("the enclave runs on x86-64 Linux", hint="the other commands work here")
+    if lacking := doctor.lacking(docker=container is not None):
+        words = "; ".join(f"{item.name}: {item.detail}" for item in lacking)
+        hint = next(
+            (item.hint for item in lacking if item.hint), "the other commands work here; `sealroom doctor` says more"
+        )
+        raise UsageError(f"this machine cannot launch an enclave: {words}", hint=hint)
     props = _props(Path(image), container, Path(data) if data else _DATA, spec, Path(folder))
     report = play.play(props, ui.say, learn=not only_overlap)
     ui.show({"report": report}, f"report: {Path(folder) / 'report.html'}")

@@ -96,6 +96,7 @@ def test_a_refusal_of_evidence_is_told_with_every_check(sealroom: Run, monkeypat
 def test_a_description_of_a_container_image_that_is_none_is_told(
     sealroom: Run, tmp_path: Path, text: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("sealroom.client.doctor.lacking", lambda **_: [])
     monkeypatch.setattr("sealroom.client.demo.play.play", lambda *_, **__: pytest.fail("nothing may start"))
     described = tmp_path / "container.json"
     if text is not None:
