@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from sealroom.protocol import canonical, digest, schema
 from sealroom.protocol.errors import Malformed, NotGenuine
@@ -62,9 +62,14 @@ def pre_authentication_encoding(media: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
-@functools.cache
 def media_type(kind: type) -> str:
     """The payload type of a document class: its `FORMAT` `sealroom/grant/v1` gives `...sealroom.grant.v1+json`."""
+    return _media_type(kind)
+
+
+@functools.cache
+def _media_type(kind: Any) -> str:
+    """The same; resolving annotations is most of the work, and the classes are few."""
     literal = typing.get_type_hints(kind)["format"]
     name, version = typing.get_args(literal)[0].split("/")[1:]
     return _MEDIA.format(f"{name}.{version}")

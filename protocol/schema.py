@@ -141,7 +141,7 @@ def _decode_union(options: tuple[Any, ...], value: object, where: str, depth: in
     if value is None and type(None) in options:
         return None
     rest = [option for option in options if option is not type(None)]
-    tagged = {_tag(option): option for option in rest if dataclasses.is_dataclass(option)}
+    tagged = {_tag(typing.cast("Any", o)): o for o in rest if dataclasses.is_dataclass(o)}
     if isinstance(value, dict) and tagged and None not in tagged:
         tag = value.get("type")
         if not isinstance(tag, str) or tag not in tagged:
