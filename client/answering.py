@@ -125,7 +125,8 @@ def _answer(desk: Desk, terms: Terms, ended: Ended, offer: CheckedOffer) -> Even
     if not desk.post(name, lambda said: desk.gateway.put_consent(ended.run, offer.digest, desk.party, said)):
         return None
     kind: EventKind = "released" if known.draft.kind == "release" else "refused"
-    return Event(kind, ended.run, f"{offer.rule.name} to {offer.offer.recipient}")
+    why = (desk.ledger.kept(f"reason/{offer.release}") or b"").decode()
+    return Event(kind, ended.run, f"{offer.rule.name} to {offer.offer.recipient}" + (f": {why}" if why else ""))
 
 
 def _is_over(desk: Desk, run: str) -> bool:
@@ -158,8 +159,9 @@ def _commit(desk: Desk, terms: Terms, ended: Ended, offer: CheckedOffer, choice:
         except BudgetSpent as error:
             choice = Choice("refuse", error.code)
             draft = consent.draft(home, pinned, ended.run, offer, choice, now=now)
-    refusal = consent.no(desk.party, home.signing_key(), pinned, offer, choice.remark, now=now)
-    return desk.ledger.append(draft, limits={}, keep=lambda _: {name: refusal.to_bytes()})
+    refusal = consent.no(desk.party, home.signing_key(), pinned, offer, choice.words, now=now)
+    kept = {name: refusal.to_bytes(), f"reason/{offer.release}": choice.remark.encode()}
+    return desk.ledger.append(draft, limits={}, keep=lambda _: kept)
 
 
 def _require_standing(desk: Desk, terms: Terms, ended: Ended) -> None:

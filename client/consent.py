@@ -6,6 +6,7 @@ Runs in: an owner's broker.   Believes: a checked offer, the pinned agreement, i
 from __future__ import annotations
 
 import dataclasses
+from typing import Final
 
 from sealroom.client import inbox, purses, words
 from sealroom.client.answers import CheckedOffer
@@ -21,14 +22,20 @@ from sealroom.protocol.rules import Cost
 from sealroom.protocol.statements import Consent, LedgerHead
 
 FREE = Cost(epsilon=0, bits=0)
+REFUSED: Final = "refused"
+"""All that a refusal says which no person worded: the gateway reads it, and why is the owner's own."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Choice:
-    """What the owner says: `release`, `refuse`, or nothing yet; and why, as a remark."""
+    """What the owner says: `release`, `refuse`, or nothing yet; and why, as a remark.
+
+    `words` are an officer's own, who was told that others read them; without them a refusal says nothing but no.
+    """
 
     answer: inbox.Answer | None
     remark: str
+    words: str = ""
 
 
 def matter(run: str, offer: CheckedOffer) -> str:
@@ -44,7 +51,7 @@ def choose(home: Home, ledger: Ledger, pinned: PinnedAgreement, run: str, offer:
     question = inbox.ask(home, _question(home, ledger, pinned, run, offer, now=now))
     yes, refusal = inbox.answers(home, question, party)
     if refusal is not None:
-        return Choice("refuse", refusal)
+        return Choice("refuse", refusal, refusal)
     if len(yes) >= decisions.needed(party):
         return Choice("release", f"decided by {len(yes)} of {len(decisions.officers(party))} officers")
     if now >= question.deadline:
@@ -78,11 +85,11 @@ def yes(
     return envelope.sign(consent, [home.signing_key()])
 
 
-def no(party: str, key: SigningKey, pinned: PinnedAgreement, offer: CheckedOffer, remark: str, *, now: int) -> Envelope:
-    """The signed refusal: no share, no charge."""
+def no(party: str, key: SigningKey, pinned: PinnedAgreement, offer: CheckedOffer, said: str, *, now: int) -> Envelope:
+    """The signed refusal: no share, no charge, and no reason but an officer's own words."""
     consent = Consent(
         format="sealroom/consent/v1", party=party, agreement=pinned.id, release=offer.release, decision="refuse",
-        share=None, ledger=None, charged=FREE, created=now, remark=remark,
+        share=None, ledger=None, charged=FREE, created=now, remark=said or REFUSED,
     )  # fmt: skip
     return envelope.sign(consent, [key])
 

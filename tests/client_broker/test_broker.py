@@ -515,10 +515,16 @@ def test_the_answer_is_no_and_free_when_meanwhile(world, trick, code):
     events = world.step("partner")["partner"]
     assert kinds(events).count("refused") == 2
     assert {c.decision for c in said(world, run, "partner")} == {"refuse"}
-    assert {c.remark for c in said(world, run, "partner")} == {code}
+    assert {c.remark for c in said(world, run, "partner")} == {"refused"}
+    assert [why(event) for event in events if event.kind == "refused"] == [code, code]
     assert all(c.share is None and c.ledger is None for c in said(world, run, "partner"))
     with world.ledger("partner") as ledger:
         assert ledger.spent("prospects").epsilon == 0
+
+
+def why(event):
+    """The owner's own reason, which stands in what its broker says and in nothing that it posts."""
+    return event.text.rpartition(": ")[2]
 
 
 def said(world, run, party):
@@ -535,8 +541,9 @@ def test_a_newer_version_that_is_pinned_ends_what_was_asked_under_the_older(worl
     world.step("partner")
     newer = dataclasses.replace(world.agreement, sequence=2, first=world.id, previous=world.id, title="Narrower")
     world.homes["partner"].save_agreement(envelope.sign(newer, [m.signing for m in world.members.values()]))
-    world.step("partner")
-    assert {c.remark for c in said(world, run, "partner")} == {"E3.other-version"}
+    events = world.step("partner")["partner"]
+    assert {why(event) for event in events if event.kind == "refused"} == {"E3.other-version"}
+    assert {c.decision for c in said(world, run, "partner")} == {"refuse"}
     with pytest.raises(NotAcceptable) as caught:
         pinned_version(world.homes["partner"], world.id, "55" * 32)
     assert caught.value.code == "E3.other-version"
@@ -545,10 +552,11 @@ def test_a_newer_version_that_is_pinned_ends_what_was_asked_under_the_older(worl
 def test_a_purse_emptied_by_another_run_refuses_the_later_release(tmp_path):
     world = World(tmp_path, purses=purses(prospects={"epsilon": 1_500_000}))
     runs = [world.ask("overlap"), requested(world, nonce="6b" * 32)]
-    world.play()
+    events = world.play()
     answers = [c.decision for run in runs for c in said(world, run, "partner")]
     assert sorted(answers) == ["refuse", "release", "release", "release"]
-    assert {c.remark for run in runs for c in said(world, run, "partner") if c.share is None} == {"E3.budget-spent"}
+    assert {why(event) for event in events if event.kind == "refused"} == {"E3.budget-spent"}
+    assert {c.remark for run in runs for c in said(world, run, "partner") if c.share is None} == {"refused"}
     with world.ledger("partner") as ledger:
         assert ledger.spent("prospects").epsilon == 1_500_000
 
@@ -575,8 +583,9 @@ def test_a_receipt_after_the_run_was_noted_as_unresolved_gets_a_refusal(world):
     world.clock.now -= 3600  # the bank's clock is another
     world.step("bank")
     world.clock.now += 3600
-    world.step("partner")
-    assert {c.remark for c in said(world, run, "partner")} == {"E3.unresolved"}
+    events = world.step("partner")["partner"]
+    assert {why(event) for event in events if event.kind == "refused"} == {"E3.unresolved"}
+    assert {c.remark for c in said(world, run, "partner")} == {"refused"}
 
 
 @pytest.mark.parametrize("status", ["refused", "failed"])

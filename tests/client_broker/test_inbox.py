@@ -98,8 +98,9 @@ def test_one_officer_counts_once(world):
 def test_silence_is_a_no_after_the_deadline(world):
     run, _ = asked(world)
     world.clock.now += 1000
-    world.step("partner")
-    assert {c.remark for c in consents(world, run)} == {"nobody decided in time"}
+    events = world.step("partner")["partner"]
+    assert {e.text.rpartition(": ")[2] for e in events if e.kind == "refused"} == {"nobody decided in time"}
+    assert {c.remark for c in consents(world, run)} == {"refused"}
     assert {c.decision for c in consents(world, run)} == {"refuse"}
 
 
