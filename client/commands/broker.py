@@ -10,7 +10,7 @@ import time
 
 import click
 
-from sealroom.client import choosing, ui
+from sealroom.client import advice, choosing, ui
 from sealroom.client.broker import Broker
 from sealroom.client.desk import Event
 from sealroom.client.errors import Unreachable
@@ -57,6 +57,8 @@ def _once(ui: Ui, broker: Broker) -> None:
         ui.say(line(event))
         if event not in refused[:1]:  # the checks of the first refusal end the command's talk
             _say_checks(ui, event)
+        if event.error is not None and not (event in refused[:1] and event.error.hint):  # as does its own hint
+            ui.hint(advice.of(event.error))
     document = {"events": [_document(event) for event in events]}
     if refused and refused[0].error is not None:
         raise Ended(refused[0].error, document)
@@ -76,6 +78,8 @@ def _watch(ui: Ui, broker: Broker, every: float) -> None:
             if line(event) not in said:
                 ui.say(line(event))
                 _say_checks(ui, event)
+                if event.error is not None:
+                    ui.hint(advice.of(event.error))
                 ui.event(_document(event))
         said = {line(event) for event in events}
         time.sleep(every)
@@ -95,6 +99,8 @@ def _say_checks(ui: Ui, event: Event) -> None:
 
 def _document(event: Event) -> dict[str, object]:
     """An event for programs; a refusal of evidence has every check that was made."""
-    document = {"kind": event.kind, "run": event.run, "text": event.text, "code": getattr(event.error, "code", None)}
+    hint = None if event.error is None else advice.of(event.error)
+    code = getattr(event.error, "code", None)
+    document = {"kind": event.kind, "run": event.run, "text": event.text, "code": code, "hint": hint}
     made = checks(event.error)
     return document if made is None else {**document, "checks": made}
