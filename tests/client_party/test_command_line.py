@@ -430,3 +430,14 @@ def test_a_doctor_compares_the_clock_with_the_gateways(
     found = {f["name"]: f["health"] for f in answer(out)["findings"]}
     assert (found["gateway"], found["clock"]) == ("ok", health)
     assert code == (errors.FAILED if health == "bad" else 0)
+
+
+def completed(words: str, **more: str) -> str:
+    environment = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1), **more}
+    return process(**{"_SEALROOM_COMPLETE": "bash_complete", **environment}).stdout
+
+
+def test_a_shell_can_complete_commands_and_options() -> None:
+    assert "_SEALROOM_COMPLETE" in completed("sealroom", _SEALROOM_COMPLETE="bash_source")
+    assert completed("sealroom rec").split() == ["plain,receipt"]
+    assert completed("sealroom seal --dr").split() == ["plain,--dry-run"]
