@@ -21,6 +21,8 @@ SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "init": ("init:command", "Make a home and keys for one party."),
         "next": ("next:command", "What is waiting for me, and the command that does it."),
         "doctor": ("doctor:command", "Look for what would stop a run on this machine."),
+        "backup": ("backup:backup", "Write this party's home to one sealed file."),
+        "restore": ("backup:restore", "Make a home out of a backup; its ledger is frozen until confirmed."),
         "keygen": ("keygen:command", "Make officer keys, or replace this party's keys."),
         "demo": ("demo:command", "Play bank, partner and operator on this machine."),
     },

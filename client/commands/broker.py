@@ -6,11 +6,13 @@ Runs in: an owner.   Believes: its home, its ledger, and what it verified.   Spe
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 
 import click
 
-from sealroom.client import advice, choosing, ui
+from sealroom.client import advice, choosing, journal, liveness, ui
+from sealroom.client import service as leave
 from sealroom.client.broker import Broker
 from sealroom.client.desk import Event
 from sealroom.client.errors import Unreachable
@@ -22,8 +24,10 @@ from sealroom.protocol.errors import UsageError
 @ui.command("broker", example="sealroom broker --watch")
 @click.option("--watch", is_flag=True, help="Keep answering until interrupted.")
 @click.option("--once", is_flag=True, help="Answer what waits now, and end (the default).")
+@click.option("--service", is_flag=True, help="As --watch, for a service manager: a log of closed events on stderr.")
+@click.option("--health", is_flag=True, help="Say whether this home's broker lives; takes no passphrase.")
 @click.option("--every", default=1.0, show_default=True, metavar="SECONDS", help="How often to look.")
-def command(ui: Ui, *, watch: bool, once: bool, every: float) -> None:
+def command(ui: Ui, *, watch: bool, once: bool, service: bool, health: bool, every: float) -> None:
     """Answer for this party: challenge new runs, appraise evidence, grant keys, consent to releases, cosign receipts.
 
     It only calls out. Everything is charged to this party's ledger before it is let go. What the agreement leaves to
@@ -34,17 +38,24 @@ def command(ui: Ui, *, watch: bool, once: bool, every: float) -> None:
     broker compares it with this party's own statements, and freezes rather than spend anything twice; `sealroom ledger`
     ends the freeze.
     """
-    if (watch and once) or not 0.05 <= every <= 3600:
-        raise UsageError("say `--watch` or `--once`, and look every 0.05 to 3600 seconds")
+    if watch + once + service + health > 1 or not 0.05 <= every <= 3600:
+        raise UsageError("say one of `--once`, `--watch`, `--service`, `--health`, and look every 0.05 to 3600 seconds")
     home = ui.home()
+    if health:
+        sign = liveness.check(home.root, now=time.time())
+        ui.show({"state": sign.state, "looked": sign.looked}, f"broker  {sign.state}")
+        return
     gateway = choosing.require_gateway(home)
     home.signing_key(), home.sealing_key()
     with contextlib.suppress(Unreachable):
         choosing.fetch(home, gateway)
-    with Ledger.open(home.root, home.config.party) as ledger:
-        broker = Broker(home, gateway, ledger, clock=time.time)
-        if watch:
-            _watch(ui, broker, every)
+    with contextlib.ExitStack() as stack:
+        leaving = stack.enter_context(leave.leaving()) if watch or service else threading.Event()
+        broker = Broker(home, gateway, stack.enter_context(Ledger.open(home.root, home.config.party)), clock=time.time)
+        if service:
+            leave.Service(broker.step, home.root, journal.to_stderr()).run(leaving, every=every)
+        elif watch:
+            _watch(ui, broker, leaving, every)
         else:
             _once(ui, broker)
 
@@ -65,11 +76,11 @@ def _once(ui: Ui, broker: Broker) -> None:
     ui.show(document, f"{len(events)} things done")
 
 
-def _watch(ui: Ui, broker: Broker, every: float) -> None:
-    """Step for ever; a gateway that does not answer is asked again, and nothing is said twice in a row."""
+def _watch(ui: Ui, broker: Broker, leaving: threading.Event, every: float) -> None:
+    """Step until told to leave; a gateway that does not answer is asked again, and nothing is said twice in a row."""
     ui.say("broker: answering; stop it with ctrl-c")
     said: set[str] = set()
-    while True:
+    while not leaving.is_set():
         try:
             events = broker.step()
         except Unreachable as error:
@@ -82,7 +93,7 @@ def _watch(ui: Ui, broker: Broker, every: float) -> None:
                     ui.hint(advice.of(event.error))
                 ui.event(_document(event))
         said = {line(event) for event in events}
-        time.sleep(every)
+        leaving.wait(every)
 
 
 def line(event: Event) -> str:
