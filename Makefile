@@ -68,8 +68,22 @@ vectors: $(STAMP) ## run the attestation vectors of a folder: make vectors VECTO
 redteam: image ## run the hostile bundles against the jail, in a container too where there is one
 	@$(RUN) -m tests.redteam
 
-crash: image ## kill every program between any two steps of a run, the whole table
+crash: image ## kill every program between any two steps of a run, then KILLS=200 at random (SEED=1, JOBS=2, goes on where it was)
 	@SEALROOM_CRASH=all $(TESTS) tests/crash
+	@$(RUN) -m tests.crash.random_kills --seed $(or $(SEED),1) --kills $(or $(KILLS),200) --jobs $(or $(JOBS),2)
+
+$(VENV)/.fuzzing: requirements/fuzz.txt $(STAMP)
+	@$(RUN) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
+fuzz: $(VENV)/.fuzzing ## fuzz every decoder (SECONDS=600 in all, ONLY='card der', RECORD=1 adds to docs/FUZZING.md)
+	@$(RUN) -m tests.fuzz --seconds $(if $(SECONDS),$(SECONDS),600) $(if $(RECORD),--record) $(ONLY)
+
+flips: $(STAMP) ## flip every single bit of one document of every kind
+	@SEALROOM_FLIPS=all $(TESTS) --timeout 3600 tests/flips
+
+mutation: $(VENV)/.fuzzing ## change what guards keys, and count what the tests notice (ARGS='--record client/grants.py')
+	@$(RUN) -m tests.mutation $(ARGS)
 
 clean: ## remove what was built, keep what was installed
 	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -29,9 +29,10 @@ from sealroom.client.chain import Chain, Keep
 from sealroom.client.entries import Amount, Draft, Entry
 from sealroom.client.errors import BudgetSpent
 from sealroom.protocol import wire
-from sealroom.protocol.errors import NotAcceptable
+from sealroom.protocol.errors import NotAcceptable, SealroomError
 
-_NOTE_EVERY: Final = 60
+_NOTE_EVERY: Final = 10
+"""Seconds; how much of the time that it saw a broker can forget when it is killed."""
 
 
 class Ledger(Chain):
@@ -69,8 +70,11 @@ class Ledger(Chain):
         return ledger
 
     def close(self) -> None:
-        """Release file and lock; closing twice is fine."""
-        with contextlib.suppress(sqlite3.Error):  # a full disk: the log stays, and is read at the next opening
+        """Note the time, release file and lock; closing twice is fine."""
+        with contextlib.suppress(sqlite3.Error, SealroomError):  # a full disk: what is not written now was not promised
+            if self._latest > self._noted and self.frozen() is None:
+                self._note_time(self._latest)
+        with contextlib.suppress(sqlite3.Error):  # the log stays, and is read at the next opening
             self._db.close()
         if self._lock >= 0:
             os.close(self._lock)

@@ -13,6 +13,7 @@ import dataclasses
 import json
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,7 @@ def main() -> int:
     parser.add_argument("--anew", action="store_true")
     parser.add_argument("--worker", type=int, default=None, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything that was started is ended
     record = ROOT / "build" / "crash" / f"random-{given.seed}.jsonl"
     record.parent.mkdir(parents=True, exist_ok=True)
     if given.worker is not None:
@@ -57,7 +59,12 @@ def main() -> int:
     arguments = ["--seed", given.seed, "--kills", str(given.kills), "--jobs", str(given.jobs)]
     command = [sys.executable, "-m", "tests.crash.random_kills", *arguments]
     workers = [subprocess.Popen([*command, "--worker", str(n)], cwd=ROOT) for n in range(given.jobs)]
-    ended = [worker.wait() for worker in workers]
+    try:
+        ended = [worker.wait() for worker in workers]
+    except (KeyboardInterrupt, SystemExit):
+        for worker in workers:
+            worker.terminate()
+        raise
     return tell(given.kills, read(record)) or any(ended)
 
 

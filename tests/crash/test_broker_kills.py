@@ -61,7 +61,7 @@ STEPS = {
     "cosigned": lambda scene, run: scene.cosigned(run),
 }  # fmt: skip
 
-OFTEN = ("challenge", "evidence", "receipt", "consent")
+OFTEN = ("challenge", "evidence", "consent")
 
 
 def test_brokers_killed_at_every_step_that_shows_see_the_run_through(scene, table):

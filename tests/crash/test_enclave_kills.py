@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
-from tests.crash import checks
+from tests.crash import batch, checks
 from tests.crash.programs import ALL, until
 from tests.crash.setting import Scene
 from tests.crash.template import OWNERS, RULES
@@ -40,7 +42,8 @@ TABLE = [
 
 A gate that died before evidence has met nobody, and another one serves the run.
 """
-OFTEN = [row for row in TABLE if row[1] == COMPUTING or row[:2] in (("gate", LAUNCHED), ("gate", ATTESTED))]
+OFTEN = [row for row in TABLE if row[:2] in (("gate", LAUNCHED), ("gate", COMPUTING), ("engine", COMPUTING))]
+KILLS = 2
 
 
 def play(scene: Scene, victim: str, point: str, rules: tuple[str, ...]) -> str:
@@ -86,3 +89,12 @@ def test_a_run_of_hidden_code_whose_enclave_loses_a_process_ends_in_a_clear_stat
     table.append((victim, f"{COMPUTING}, opaque code", scene.state(run)))
     assert scene.state(run) == "failed"
     checks.ends_well(scene, [run])
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(ALL, reason="the whole table is followed by all kills of `random_kills`")
+def test_whatever_is_killed_nothing_is_lost_doubled_or_under_charged(scene):
+    """The first kills of a batch of `random_kills`, played by the same code."""
+    kills = []
+    batch.play(scene, random.Random("sample"), KILLS, kills)
+    assert len(kills) == KILLS
