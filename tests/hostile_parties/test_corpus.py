@@ -117,7 +117,7 @@ def test_a_hostile_table_ends_in_a_closed_outcome_within_limits(jailer: Zygote, 
     room = flat_bound(schema.decode(Dataset, DATASET), path.stat().st_size)
     began = time.monotonic()
     outcome, data = jailer.read(DATASET, path.read_bytes(), path.suffix[1:], room=room)
-    assert time.monotonic() - began < WALL + 5
+    assert time.monotonic() - began < 2 * WALL
     assert outcome in EXPECTED[name].ends
     if outcome == "ok":
         table = flat.validate(data)
