@@ -6,7 +6,6 @@ Runs in: a party.   Believes: a launch configuration that appraised evidence bin
 from __future__ import annotations
 
 import dataclasses
-from typing import cast
 
 from sealroom.protocol import canonical, confinement
 from sealroom.protocol.agreement import Agreement
@@ -39,14 +38,14 @@ def check(configuration: bytes | None, agreement: Agreement) -> Launched:
     if launcher not in agreement.launchers:
         allowed = ", ".join(agreement.launchers)
         raise NotAcceptable("launcher", f"the enclave was not launched by {allowed}, as was agreed")
-    agreed, layers = cast("Launcher", launcher), found.get("layers")
+    layers = found.get("layers")
     if not isinstance(layers, list) or not all(isinstance(layer, str) for layer in layers):
         raise Malformed("launch-configuration", "the launch configuration does not list its layers of confinement")
-    if lacking := confinement.missing(agreed, layers):
-        hint = f"the operator must start it with: {'; '.join(confinement.REQUIRED[agreed][name] for name in lacking)}"
-        message = f"the {agreed} launcher started the enclave without the layer {', '.join(lacking)}"
+    if lacking := confinement.missing(launcher, layers):
+        hint = f"the operator must start it with: {'; '.join(confinement.REQUIRED[launcher][name] for name in lacking)}"
+        message = f"the {launcher} launcher started the enclave without the layer {', '.join(lacking)}"
         raise NotAcceptable("missing-layer", message, hint=hint)
-    return Launched(agreed, tuple(sorted(layers)))
+    return Launched(launcher, tuple(sorted(layers)))
 
 
 def _decoded(configuration: bytes) -> dict[str, object]:

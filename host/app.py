@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 
 from sealroom.host import (
+    description,
     disk,
     problems,
     routes_agreements,
@@ -57,6 +58,7 @@ def create(
     app.add_api_route("/v1/ready", ready, methods=["GET"], tags=["health"], responses=READY_ERRORS)
     for area in _AREAS:
         app.include_router(area.router, prefix="/v1")
+    description.describe(app)
     app.middleware("http")(_Scribe(journal or silent(), counted))
     return app
 

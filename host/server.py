@@ -32,6 +32,7 @@ from sealroom.host.processor import Processor
 from sealroom.host.queue import Worker
 from sealroom.host.readiness import Readiness, probe
 from sealroom.host.settings import BadSettings, Settings
+from sealroom.host.speaking import Protocol
 from sealroom.host.store import open_store
 
 
@@ -174,7 +175,7 @@ def _config(settings: Settings, application: object) -> uvicorn.Config:
         application,  # type: ignore[arg-type]  # an ASGI application
         host=settings.listen_host, port=settings.listen_port, ssl_context_factory=lambda *_: context,
         log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="off", ws="none",
-        loop="asyncio", http="h11", h11_max_incomplete_event_size=32 << 10, limit_concurrency=256, backlog=256,
+        loop="asyncio", http=Protocol, h11_max_incomplete_event_size=32 << 10, limit_concurrency=256, backlog=256,
         timeout_keep_alive=15, timeout_graceful_shutdown=int(settings.stop_wait) or 1,
     )  # fmt: skip
 
