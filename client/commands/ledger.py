@@ -21,7 +21,7 @@ from sealroom.client.ui import Ui
 from sealroom.protocol.errors import UsageError
 
 
-@click.group("ledger", epilog="\b\nExample:\n  sealroom ledger show")
+@click.group("ledger", params=ui.early_options(), epilog="\b\nExample:\n  sealroom ledger show")
 def command() -> None:
     """See what was spent, and end a freeze: after a backup was restored, a disk was lost, or a home was copied."""
 

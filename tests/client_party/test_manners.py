@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
 from sealroom.attestation.verdict import Check, EvidenceNotAcceptable
@@ -65,6 +66,25 @@ def test_a_home_may_be_named_before_the_command(agreed: Players, sealroom: Run, 
     code, out, _ = sealroom(*words.replace("HOME", str(agreed.root / "bank")).split())
     assert code == 0
     assert json.loads(out)["format"] == ui.FORMAT
+
+
+def every(command: click.Command, name: str) -> list[tuple[str, click.Command]]:
+    """A command and all below it, by their words."""
+    found = [(name, command)]
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for sub in command.list_commands(context):
+            below = command.get_command(context, sub)
+            assert below is not None
+            found += every(below, f"{name} {sub}".strip())
+    return found
+
+
+def test_every_command_and_group_answers_in_json() -> None:
+    commands = every(cli.cli, "")
+    assert len(commands) > 30
+    lacking = [name for name, command in commands if not any("--json" in item.opts for item in command.params)]
+    assert lacking == []
 
 
 def test_early_options_stay_out_of_the_help(sealroom: Run) -> None:
