@@ -166,6 +166,7 @@ class Cosignatures(Shape):
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     words = {
+        400: "the declared length is no number",
         401: "not signed, or signed by nobody known, too long ago, or before", 403: "not this caller's to do",
         404: "not there, or not the caller's to see", 408: "the body came too slowly",
         409: "does not fit what is there", 410: "kept no longer", 413: "too large",
@@ -175,10 +176,10 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Error, "description": words[status]} for status in statuses}
 
 
-READ_ERRORS = _errors(401, 404, 413, 422, 429, 507)
+READ_ERRORS = _errors(400, 401, 404, 413, 422, 429, 507)
 GONE = _errors(410)
 READY_ERRORS = _errors(503)
-WRITE_ERRORS = _errors(401, 403, 404, 408, 409, 413, 422, 429, 507)
+WRITE_ERRORS = _errors(400, 401, 403, 404, 408, 409, 413, 422, 429, 507)
 
 
 def body(media: str, text: str) -> dict[str, Any]:
