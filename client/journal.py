@@ -1,6 +1,6 @@
 """What a broker writes down as a service: one JSON object per line, of events and fields from a closed list.
 
-Runs in: an owner's broker.   Believes: nothing; a value that is not of its field's form is not written.   Spec: §10.7.
+Runs in: an owner's broker.   Believes: nothing; a value that is not of its field's form is not written.   Spec: §12.2.
 
 No field takes free text: no name of a party, a rule, a column or a file, and no words of a gateway.
 """

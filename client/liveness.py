@@ -1,6 +1,6 @@
 """The sign of life of a broker: a small private file, read by `sealroom broker --health` without a passphrase.
 
-Runs in: an owner's machine.   Believes: its own folder.   Spec: §10.7.
+Runs in: an owner's machine.   Believes: its own folder.   Spec: §12.1.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A party's whole home in one sealed file, and a home out of such a file, whose ledger is frozen until confirmed.
 
-Runs in: a party.   Believes: nothing in the file before its tag holds.   Spec: §10.8.
+Runs in: a party.   Believes: nothing in the file before its tag holds.   Spec: §12.5.
 
 One line of canonical JSON (how the key is stretched), then a secretstream header of 24 bytes and chunks of at most
 65536 + 17 bytes, the last one tagged as final. The line is bound to the first chunk. Inside is a tar file. The ledger

@@ -1,6 +1,6 @@
 """A broker as a service: steps until it is told to leave, ends the step at hand first, and shows that it lives.
 
-Runs in: an owner's broker.   Believes: nothing new.   Spec: §10.7.
+Runs in: an owner's broker.   Believes: nothing new.   Spec: §12.1.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The gateway's home in one file, and a home out of such a file: everything under its SHA-256, nothing overwritten.
 
-Runs in: host.   Believes: no byte of a backup before its digest is the one that the list names.   Spec: §8.8.
+Runs in: host.   Believes: no byte of a backup before its digest is the one that the list names.   Spec: §12.5.
 
 A tar file. First `list.json`: `{"format", "created", "files": {name: [size, sha256]}}`; then exactly these files. It
 holds the gateway's own TLS key, and so is as private as the home; everything else in it the operator can see anyway.

@@ -1,6 +1,6 @@
 """How much room is left, and how it shows when there is none.
 
-Runs in: host.   Believes: the file system.   Spec: §8.5.
+Runs in: host.   Believes: the file system.   Spec: §12.4.
 
 A reserve is kept free for what must never be turned away: statements, consents, receipts and releases of runs that
 have begun. Uploads and new runs are refused, and no run is launched, while less than the reserve is free.

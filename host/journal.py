@@ -1,6 +1,6 @@
 """What the gateway writes down: one JSON object per line, of events and fields from a closed list.
 
-Runs in: host.   Believes: nothing; a value that is not of its field's form is not written.   Spec: §8.7.
+Runs in: host.   Believes: nothing; a value that is not of its field's form is not written.   Spec: §12.2.
 
 No field takes free text. What `docs/OPERATING.md` says of each event is checked against this table.
 """

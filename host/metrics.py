@@ -1,6 +1,6 @@
 """Counters for the operator's own monitoring, in OpenMetrics text; off unless a port is set.
 
-Runs in: host.   Believes: nothing.   Spec: §8.7.
+Runs in: host.   Believes: nothing.   Spec: §12.3.
 
 They tell no more than every member may see: runs count in the state that is shown (before its slot boundary a run that
 has ended still counts as running), sizes are those that owners announced, in whole gibibytes, and no label names a

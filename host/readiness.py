@@ -1,6 +1,6 @@
 """Whether runs could be launched now: asked every few seconds by a thread of its own, answered from memory.
 
-Runs in: host.   Believes: nothing.   Spec: §8.7.   A stranger who asks costs nothing and learns one bit.
+Runs in: host.   Believes: nothing.   Spec: §12.1.   A stranger who asks costs nothing and learns one bit.
 """
 
 from __future__ import annotations

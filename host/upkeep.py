@@ -1,6 +1,6 @@
 """The operator's commands beside serving: `sealroom-host health | prune | backup | restore`.
 
-Runs in: host.   Believes: the operator.   Spec: §8.7, §8.8.
+Runs in: host.   Believes: the operator.   Spec: §12.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`sealroom backup` and `sealroom restore`: a party's home in one sealed file, and back.
 
-Runs in: a party.   Believes: its own passphrase.   Spec: §10.8.
+Runs in: a party.   Believes: its own passphrase.   Spec: §12.5.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Removes what nobody is bound to need any more: first the rows, then the files that no row names.
 
-Runs in: host.   Believes: nothing.   Spec: §8.8.
+Runs in: host.   Believes: nothing.   Spec: §12.4.
 
 Never touched: receipts, grants, consents, cosignatures, requests and evidence of any run; statements; anything of a run
 that is open; and objects of an agreement that is in force, or ended less than `keep_objects` ago. Killed at any point,

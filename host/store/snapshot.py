@@ -1,6 +1,6 @@
 """A consistent copy of the database of a gateway that may be running, and the check of one that was restored.
 
-Runs in: host.   Believes: nothing.   Spec: §8.8.
+Runs in: host.   Believes: nothing.   Spec: §12.5.
 """
 
 from __future__ import annotations
