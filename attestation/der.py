@@ -16,6 +16,8 @@ from sealroom.protocol.errors import Malformed
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, OID, SEQUENCE, SET = 0x01, 0x02, 0x03, 0x04, 0x06, 0x30, 0x31
 UTF8_STRING, PRINTABLE_STRING, IA5_STRING, UTC_TIME, GENERALIZED_TIME = 0x0C, 0x13, 0x16, 0x17, 0x18
 _CONTEXT = 0xA0
+MOST_NUMBER = 64
+"""Bytes of an integer or object identifier: serial numbers have up to 20. More would take long to write out."""
 
 
 def context(number: int) -> int:
@@ -107,8 +109,10 @@ def integer(content: bytes) -> int:
     """A non-negative integer from its content bytes.
 
     Raises:
-        Malformed: empty, negative or with a superfluous leading byte.
+        Malformed: empty, negative, with a superfluous leading byte, or longer than any that is needed.
     """
+    if len(content) > MOST_NUMBER:
+        raise Malformed("der", f"an integer has more than {MOST_NUMBER} bytes")
     if not content or content[0] & 0x80 or (len(content) > 1 and content[0] == 0 and content[1] < 0x80):
         raise Malformed("der", "an integer is negative or not in its shortest form")
     return int.from_bytes(content, "big")
@@ -175,8 +179,10 @@ def oid(content: bytes) -> str:
     """An object identifier in dotted form.
 
     Raises:
-        Malformed: cut short, or with a superfluous leading byte.
+        Malformed: cut short, with a superfluous leading byte, or longer than any that is needed.
     """
+    if len(content) > MOST_NUMBER:
+        raise Malformed("der", f"an object identifier has more than {MOST_NUMBER} bytes")
     arcs, value, started = [], 0, False
     for byte in content:
         if byte == 0x80 and not started:

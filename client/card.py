@@ -51,7 +51,7 @@ def parse(data: bytes) -> Card:
     """
     try:
         value = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed("not-json", "this is not a party card") from error
     card = schema.decode(Card, value)
     again = make(card.name, VerifyingKey.parse(card.signing_key), SealingPublicKey.parse(card.sealing_key))

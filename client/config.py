@@ -66,7 +66,7 @@ def load(path: Path) -> Config:
     """
     try:
         value = json.loads(files.read(path, most=_MOST_BYTES))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed("not-json", f"{path} is not a configuration") from error
     config = schema.decode(Config, value)
     _require_safe_gateway(config)

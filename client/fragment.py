@@ -60,7 +60,7 @@ def merge(into: Spec, path: Path) -> Spec:
     """
     try:
         value = json.loads(files.read(path, most=spec.MOST_BYTES))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed("not-json", f"{path} is not JSON") from error
     if not isinstance(value, dict) or value.pop("format", None) != FORMAT:
         raise Malformed("wrong-type", f"{path} is not a file of columns", hint="make one: `sealroom columns FILE.csv`")

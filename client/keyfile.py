@@ -71,7 +71,7 @@ def load(path: Path, kind: Kind) -> KeyFile:
     files.require_private(path)
     try:
         value = json.loads(files.read(path, most=_MOST_BYTES))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed("not-json", f"{path} is not a key file") from error
     document = schema.decode(KeyFile, value)
     if document.kind != kind:

@@ -21,6 +21,8 @@ from sealroom.protocol.platform import PlatformPolicy
 
 MOST_BYTES = 1 << 20
 MILLION: Final = 1_000_000
+_MOST_DIGITS: Final = 9
+"""Before the point of an epsilon: far more than any agreement allows, far less than what takes time to compute with."""
 DEFAULT_FLOOR: Final = 2000
 """Ids that an audience has at least, unless a spec says otherwise."""
 DEFAULT_SLOT: Final = 300
@@ -68,7 +70,7 @@ def load(path: Path) -> Spec:
             value = json.loads(text, parse_float=decimal.Decimal)
         else:
             value = tomllib.loads(text, parse_float=decimal.Decimal)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed("not-a-spec", f"{path} is neither TOML nor JSON: {error}") from error
     return parse(value)
 
@@ -140,7 +142,7 @@ def read_policy(path: Path) -> tuple[PlatformPolicy, ...]:
     """
     try:
         value = json.loads(files.read(path, most=MOST_BYTES))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed("not-json", f"{path} is not JSON") from error
     listed = value if isinstance(value, list) else [value]
     return tuple(schema.decode(PlatformPolicy, item, f"policy[{index}]") for index, item in enumerate(listed))
@@ -156,19 +158,26 @@ def _table(value: object, name: str) -> dict[str, Any]:
     return value
 
 
-def _epsilons(value: Any) -> Any:
+def _epsilons(value: Any, depth: int = 0) -> Any:
     """Every `epsilon`, which people write as 0.5, in millionths; other fractions stay and are refused later."""
+    if depth > schema.MAX_DEPTH:
+        raise Malformed("too-deep", f"a spec is nested at most {schema.MAX_DEPTH} levels deep")
     if isinstance(value, list):
-        return [_epsilons(item) for item in value]
+        return [_epsilons(item, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {key: _millionths(item) if key == "epsilon" else _epsilons(item) for key, item in value.items()}
+        return {
+            key: _millionths(item) if key == "epsilon" else _epsilons(item, depth + 1) for key, item in value.items()
+        }
     return value
 
 
 def _millionths(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, (int, decimal.Decimal)):
         return value
-    scaled = decimal.Decimal(value) * MILLION
+    number = decimal.Decimal(value)
+    if number.is_finite() and number.adjusted() > _MOST_DIGITS:
+        raise Malformed("bad-epsilon", "epsilon is larger than any that can be agreed")
+    scaled = number * MILLION
     if not scaled.is_finite() or scaled != scaled.to_integral_value():
         raise Malformed("bad-epsilon", f"epsilon {value} is finer than a millionth")
     return int(scaled)

@@ -75,7 +75,7 @@ def load(path: Path) -> Pair:
     """
     try:
         value = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Malformed("not-a-spec", f"{path} cannot be read as TOML: {error}") from error
     return schema.decode(Pair, {"segments": None, "truth": None, **value}, path.name)
 

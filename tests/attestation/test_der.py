@@ -110,3 +110,16 @@ def test_times_are_read_in_the_right_century(tag, text, seconds):
 def test_times_in_another_form_are_refused(tag, text):
     with pytest.raises(Malformed):
         der.moment(der.Reader(bytes([tag, len(text)]) + text))
+
+
+@pytest.mark.parametrize(
+    ("read", "content"),
+    [(der.integer, b"\x7f" + b"\xff" * 3999), (der.oid, b"\xff" * 2999 + b"\x7f")],
+    ids=["integer", "object-identifier"],
+)
+def test_numbers_too_long_to_be_written_out_are_refused(read, content):
+    """Python refuses to write integers of more than 4300 digits, with an error that nobody expects here."""
+    with pytest.raises(Malformed) as refusal:
+        read(content)
+    assert refusal.value.code == "E1.der"
+    assert read(content[-der.MOST_NUMBER + 1 :] if read is der.oid else content[: der.MOST_NUMBER])
