@@ -27,7 +27,7 @@ from typing import Final, Self
 from sealroom.client import entries, ledger_file, seat, words
 from sealroom.client.chain import Chain, Keep
 from sealroom.client.entries import Amount, Draft, Entry
-from sealroom.client.errors import BudgetSpent
+from sealroom.client.errors import BudgetSpent, Unreachable
 from sealroom.protocol import wire
 from sealroom.protocol.errors import NotAcceptable, SealroomError
 
@@ -221,8 +221,15 @@ class Ledger(Chain):
     def _be_seated(self) -> None:
         """Note how far this ledger is; a crash before this only makes the note older than the ledger."""
         was, (sequence, head) = seat.load(self._folder), self.head()
-        if was is None or (was.sequence, was.head) != (sequence, head):
+        if was is not None and (was.sequence, was.head) == (sequence, head):
+            return
+        try:
             seat.save(self._folder, self.party, (sequence, head))
+        except OSError as error:
+            raise Unreachable(
+                f"the ledger's seat could not be written: {(error.strerror or 'it failed').lower()}",
+                hint="what was charged is kept and was not let go; make room, the broker goes on then",
+            ) from error
 
     def _since(self) -> int:
         """Number of the last confirmation."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sqlite3
@@ -49,7 +50,7 @@ def fill(ledger):
     for number in range(10_000):
         try:
             charge(ledger, number, 3000)
-        except (Unreachable, OSError):  # what else there may be is a failure of the test
+        except Unreachable:
             return number
     raise AssertionError("the disk never filled")
 
@@ -155,7 +156,7 @@ def play(world, run, nth):
     return nth <= 0
 
 
-@pytest.mark.parametrize("nth", [*range(1, 40, 4), 1000])
+@pytest.mark.parametrize("nth", [*range(1, 34, 4), 1000])
 def test_a_disk_that_is_full_at_a_write_of_a_run_costs_nothing_twice(world, nth):
     """One write of the partner's broker fails; then there is room, and the run ends well."""
     run = world.ask("overlap")
@@ -165,6 +166,24 @@ def test_a_disk_that_is_full_at_a_write_of_a_run_costs_nothing_twice(world, nth)
         assert [e.draft.kind for e in ledger.entries()] == ["grant", "settled", "release", "release"]
         assert (ledger.spent("prospects").epsilon, ledger.spent("prospects").runs) == (1_000_000, 1)
     assert set(world.gateway.run_store[run].cosignatures) == {"bank", "partner"}
+
+
+def test_a_seat_that_cannot_be_written_keeps_what_was_charged(folder, monkeypatch):
+    """The entry is there, nothing was let go yet, and the next opening notes how far the ledger is."""
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with Ledger.open(folder, "bank") as ledger:
+        monkeypatch.setattr(seat, "save", full)
+        with pytest.raises(Unreachable) as caught:
+            charge(ledger, 0)
+        assert "no space" in caught.value.message
+        monkeypatch.undo()
+        assert consistent(ledger, 1) == 1
+    with Ledger.open(folder, "bank") as ledger:
+        assert ledger.frozen() is None
+        assert seat.load(folder).sequence == 1
 
 
 def filled(folder, count=30):
