@@ -87,6 +87,8 @@ def results(sock: socket.socket, common: dict[str, Any]) -> None:
         os._exit(3)
     if MODE == "hang-running":
         time.sleep(600)
+    if MODE == "slow-running":
+        time.sleep(4)
     if MODE == "flood":
         while True:
             say(sock, {"type": "progress", "phase": "computing"})

@@ -173,6 +173,33 @@ def test_the_gateway_stops_in_order_and_ends_its_enclave(started: Process, proce
     assert events[-1] == "gateway-stopped"
 
 
+def test_a_gateway_that_is_told_to_leave_sees_an_enclave_through_and_answers_meanwhile(
+    started: Process, processor: Any, helpers: Any
+) -> None:
+    g = started.gateway
+    processor.mode("slow-running")
+    run = g.start()
+    g.challenge(run)
+    helpers.until(lambda: g.state(run) == "waiting-for-grants")
+    g.grant(run)
+    helpers.until(lambda: g.state(run) == "running")
+    assert started.process is not None
+    started.process.terminate()
+    helpers.until(lambda: started.client.get(started.card["url"] + "/v1/ready").status_code == 503)
+    assert g.state(run) == "running"
+    second = g.start()
+    g.challenge(second)
+    assert started.process.wait(60) == 0
+    started.process.stdout.close()  # type: ignore[union-attr]
+    assert started.store.runs.get(run).state == "waiting-for-consent"
+    assert started.store.runs.get(second).state == "queued"
+    log = [json.loads(line) for line in (started.home / "log").read_text().splitlines()]
+    left = [(line["run"], line["state"]) for line in log if line["event"] == "run-left"]
+    assert left == [(run[:16], "waiting-for-consent")]
+    started.start()
+    helpers.until(lambda: g.state(second) == "waiting-for-grants")
+
+
 def test_only_one_gateway_runs_on_a_home_and_status_works_beside_it(started: Process) -> None:
     second = started.run("serve")
     assert (second.returncode, second.stdout) == (2, "")

@@ -16,12 +16,15 @@ import httpx2
 import pytest
 
 from sealroom.host import app, disk, metrics, readiness
+from sealroom.host.bell import Bell
 from sealroom.host.journal import Journal
 from sealroom.host.launcher.process import ProcessLauncher
 from sealroom.host.metrics import Listener, Meters, Metrics
 from sealroom.host.processor import Processor
 from sealroom.host.queue import LAST_FAILURE, Worker
 from sealroom.host.readiness import Readiness
+from sealroom.host.settings import Settings
+from sealroom.host.store import open_store
 from sealroom.host.store import runs as stored_runs
 from sealroom.host.store.blobs import Blobs
 from sealroom.protocol import wire
@@ -178,6 +181,59 @@ def test_a_run_that_has_ended_counts_as_running_until_its_slot(gateway: Any, wor
     shown = values(measured(gateway).text())
     assert (shown['sealroom_runs{state="running"}'], shown['sealroom_runs{state="waiting-for-consent"}']) == (0, 1)
     assert gateway.state(run) == "waiting-for-consent"
+
+
+def played(folder: Path, parties: Any, processor: Any, helpers: Any, content: bytes) -> str:
+    """The metrics of a gateway of its own after a whole run over objects that hold `content`."""
+    from fastapi.testclient import TestClient  # noqa: PLC0415
+
+    clock, bell, meters = helpers.Clock(), Bell(), Meters()
+    settings = Settings(
+        home=folder, operator_key=parties.keys["operator"].public.text, public_url="https://gateway.test",
+        requests_per_second=10_000, requests_burst=10_000, disk_reserve=1,
+    )  # fmt: skip
+    store = open_store(folder, most=1 << 30, changed=bell.ring)
+    launcher = ProcessLauncher(Processor(processor.path, 10), processor.image)
+    worker = Worker(store=store, settings=settings, launcher=launcher, bell=bell, clock=clock, launched=meters.launched)
+    watched = Readiness(lambda: None)
+    made = app.create(settings, store, clock=clock, readiness=watched, counted=meters.answered)
+    first = parties.agreement()
+    with TestClient(made, base_url=settings.url) as client:
+        call = helpers.Caller(client, parties, settings.url, clock)
+        g = helpers.Gateway(settings, store, call, parties, clock, bell, [], watched)
+        call.ok("operator", "PUT", f"/agreements/{first.digest}", first)
+        g.agreement = g.version = first.digest
+        objects = {
+            "customers": g.upload("bank", "customers", content),
+            "prospects": g.upload("partner", "prospects", content),
+        }
+        run = call.ok("bank", "POST", "/runs", parties.request(g.agreement, g.version, objects))["run"]
+        g.challenge(run)
+        working = threading.Thread(target=worker.step)
+        working.start()
+        helpers.until(lambda: store.runs.get(run).state == "waiting-for-grants")
+        g.grant(run)
+        working.join(30)
+        (offer,) = call.ok("bank", "GET", f"/runs/{run}/offers")["offers"]
+        consent = parties.of("partner", "consent", g.agreement, release="ab" * 32, decision="release")
+        call.ok("partner", "PUT", f"/runs/{run}/offers/{offer['digest']}/consents/partner", consent)
+        watched.look()
+    found = Metrics(store=store, settings=settings, readiness=watched, meters=meters, clock=clock).text()
+    store.close()
+    bell.close()
+    return found
+
+
+def test_the_whole_text_is_the_same_for_two_secrets_of_equal_size(
+    tmp_path: Path, parties: Any, processor: Any, helpers: Any
+) -> None:
+    texts = []
+    for name, content in (("one", b"rich" * 500), ("two", b"poor" * 500)):
+        (tmp_path / name).mkdir()
+        texts.append(played(tmp_path / name, parties, processor, helpers, content))
+    assert texts[0] == texts[1]
+    assert values(texts[0])['sealroom_runs{state="done"}'] == 1
+    assert values(texts[0])['sealroom_calls_total{class="2xx"}'] > 5
 
 
 @pytest.fixture
