@@ -28,7 +28,7 @@ FIELDS: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType({
     "measurement": re.compile(r"[0-9a-f]{96}"),
     "launcher": re.compile(r"process|docker"),
     "method": re.compile(r"-|GET|PUT|POST"),
-    "route": re.compile(r"-|(/(v1|[a-z-]{1,20}|\{[a-z]{1,20}\}|openapi\.json)){1,8}"),
+    "route": re.compile(r"-|(/(v1|[a-z_-]{1,30}|\{[a-z_]{1,30}\}|openapi\.json)){1,8}"),
     "state": re.compile("|".join(wire.RUN_STATES)),
     "why": re.compile(r"[a-z]{1,20}(-[a-z]{1,20}){0,5}"),
     "kind": re.compile(r"[A-Za-z]{1,40}"),

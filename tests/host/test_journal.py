@@ -96,6 +96,15 @@ def test_nothing_in_the_gateway_logs_or_prints_past_the_journal(root: Path):
     assert stray == []
 
 
+def test_every_route_of_the_gateway_has_the_form_of_its_field(gateway: Any):
+    routes = [str(getattr(route, "path", "-")) for route in gateway.call.client.app.routes]
+    described = gateway.call.client.get("/v1/openapi.json").json()["paths"]
+    assert len({*routes, *described}) > 20
+    assert [path for path in {*routes, *described} if not FIELDS["route"].fullmatch(path)] == []
+    for line in map(json.loads, gateway.log):
+        assert line["event"] != "undeclared"
+
+
 def test_what_libraries_log_and_what_escapes_is_written_without_its_words(capsys: pytest.CaptureFixture[str]):
     lines: list[str] = []
     handlers, hooks = logging.root.handlers[:], (sys.excepthook, threading.excepthook)
