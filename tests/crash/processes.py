@@ -15,9 +15,13 @@ def stat(pid: int) -> list[str]:
 
 
 def children(pid: int) -> list[int]:
-    """Processes whose parent this is, the oldest first."""
-    found = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    return sorted(other for other in found if stat(other)[1:2] == [str(pid)])
+    """Processes whose parent this is, the oldest first; quickly where the kernel keeps a list, as a jail lives short."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return sorted(int(word) for task in tasks for word in (task / "children").read_text("ascii").split())
+    except OSError:
+        found = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        return sorted(other for other in found if stat(other)[1:2] == [str(pid)])
 
 
 def command_of(pid: int) -> str:
