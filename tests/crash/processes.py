@@ -15,7 +15,7 @@ def stat(pid: int) -> list[str]:
 
 
 def children(pid: int) -> list[int]:
-    """Processes whose parent this is, the oldest first; quickly where the kernel keeps a list, as a jail lives short."""
+    """Processes whose parent this is, the oldest first; by the kernel's own list if it has one, as jails live short."""
     try:
         tasks = list(Path(f"/proc/{pid}/task").iterdir())
         return sorted(int(word) for task in tasks for word in (task / "children").read_text("ascii").split())
