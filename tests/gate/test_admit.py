@@ -58,6 +58,8 @@ def asked(played: world.Play, **changes: Any) -> Envelope:
 
 def test_a_request_that_breaks_nothing_is_admitted(played: world.Play):
     run = admit(played)
+    assert run.nonces == played.nonces
+    assert run.checkpoint == world.CHECKPOINT
     assert run.owners == ("bank", "partner")
     assert set(run.manifests) == {"customers", "prospects", "model"}
 
