@@ -74,8 +74,10 @@ class Scene:
         return program
 
     def plan(self, victim: str, plan: dict[str, Any]) -> None:
-        """Say when a program is to kill whom; it reads this when it starts."""
-        (self.folder / f"{victim}.plan").write_text(json.dumps(plan), "utf-8")
+        """Say when a program is to kill whom; it reads this when it starts, and at its next point, so always whole."""
+        made = self.folder / f"{victim}.plan.made"
+        made.write_text(json.dumps(plan), "utf-8")
+        made.replace(self.folder / f"{victim}.plan")
 
     def struck(self, program: str) -> list[dict[str, Any]]:
         """Where a program killed so far, and the processes that must end with the victim."""
