@@ -59,8 +59,12 @@ def finish(desk: Desk, terms: Terms, run: str, request: Envelope) -> Iterator[Ev
         return
     ended = _ended(desk, terms, before, (request, signed))
     settle(desk, ended.request, "settled", ended.receipt.envelope.digest)
+    offers = _offers(desk, ended)
+    for kind, digest in (("receipt", signed.digest), *(("offer", offer.digest) for offer in offers)):
+        if not desk.ledger.sent(f"cosignature/{run}"):
+            terms.log.require(kind, digest)
     open_matters = 0
-    for offer in _offers(desk, ended):
+    for offer in offers:
         event = _answer(desk, terms, ended, offer)
         open_matters += event is not None and event.kind == "asked"
         if event is not None:

@@ -13,7 +13,20 @@ import functools
 import time
 from collections.abc import Callable, Iterator
 
-from sealroom.client import admission, answering, appraise, grants, memory, outbox, purses, received, standing, witness
+from sealroom.client import (
+    admission,
+    answering,
+    appraise,
+    grants,
+    memory,
+    outbox,
+    posted,
+    purses,
+    received,
+    refusing,
+    standing,
+    witness,
+)
 from sealroom.client.admission import AdmittedRequest
 from sealroom.client.appraise import Accepted, Question
 from sealroom.client.desk import Desk, Event, Terms
@@ -21,6 +34,7 @@ from sealroom.client.entries import Draft, Entry
 from sealroom.client.gateway import Gateway, RunEntry, StatementKind
 from sealroom.client.home import Home
 from sealroom.client.ledger import Ledger
+from sealroom.client.logbook import Logbook
 from sealroom.client.pinning import PinnedAgreement
 from sealroom.client.transport import GatewayRefused
 from sealroom.protocol import wire
@@ -69,6 +83,11 @@ class Broker:
     def _agreement(self, pinned: PinnedAgreement, runs: list[RunEntry]) -> list[Event]:
         events: list[Event] = []
         terms = self._terms(pinned)
+        try:
+            terms.log.look()
+            posted.require_logged(self._desk, terms)
+        except Refused as error:  # nothing is given under a log that is not what it was
+            return [Event("no", pinned.id, error.message, error), *self._overdue(pinned)]
         for entry in runs:
             if not self._desk.ledger.sent(_closed(entry.run)):
                 events += self._guarded(terms, entry)
@@ -90,17 +109,31 @@ class Broker:
             raise NotGenuine("other-run", "the gateway shows another request under this run's name")
         if status.state in _BEFORE_GRANT:
             if desk.party in status.waiting_for:
-                yield self._challenge(terms, status.request)
+                yield from self._or_refuse(terms, status.request, None, self._challenge)
         elif status.state == "waiting-for-grants":
-            yield from self._grant(terms, status.request)
+            data = desk.gateway.evidence(entry.run)
+            if data is not None:
+                grant = functools.partial(self._grant, data=data)
+                yield from self._or_refuse(terms, status.request, data, grant)
         else:
             yield from answering.finish(desk, terms, entry.run, status.request)
             if status.state in wire.RUN_FINAL_STATES and self._nothing_left(entry.run, receipt=status.receipt):
                 desk.ledger.mark_sent(_closed(entry.run))
 
-    def _challenge(self, terms: Terms, signed: Envelope) -> Event:
+    def _or_refuse(
+        self, terms: Terms, signed: Envelope, data: bytes | None, give: Callable[[Terms, Envelope], Iterator[Event]]
+    ) -> Iterator[Event]:
+        """Give, or sign for the record that this run gets no key."""
+        try:
+            yield from give(terms, signed)
+        except Refused as error:
+            yield from refusing.refuse(self._desk, terms, signed, data, error)
+            raise
+
+    def _challenge(self, terms: Terms, signed: Envelope) -> Iterator[Event]:
         """Post this party's nonce for a run that it could pay for and is willing to look at."""
         desk = self._desk
+        terms.log.require("request", signed.digest)
         request = admission.admit(signed, terms.pinned, now=desk.now())
         terms.standing.require_in_force(terms.pinned.agreement, now=desk.now())
         grants.own_objects(desk.home, request)
@@ -116,17 +149,18 @@ class Broker:
                 "the gateway has another nonce of this party for this run",
                 hint="if another broker runs on a copy of this home, stop one of them",
             ) from error
-        return Event("challenged", request.digest, "waiting for the enclave's evidence")
+        yield Event("challenged", request.digest, "waiting for the enclave's evidence")
 
-    def _grant(self, terms: Terms, signed: Envelope) -> Iterator[Event]:
+    def _grant(self, terms: Terms, signed: Envelope, *, data: bytes) -> Iterator[Event]:
         """Appraise, charge, then grant each own object; what was granted before is posted again if it was not taken."""
         desk = self._desk
         run = signed.digest
         request = admission.admit(signed, terms.pinned, now=desk.now())
-        data = desk.gateway.evidence(run) if desk.party in request.owners else None
-        if data is None:
+        if desk.party not in request.owners:
             return
         accepted = self._appraise(terms, request, data)
+        terms.log.require("evidence", accepted.digest)
+        terms.log.require_assigned(run, accepted.evidence.checkpoint)
         entry = self._charge(request, accepted, data)
         if entry.draft.name != accepted.digest:
             raise NotAcceptable("second-evidence", "this run was granted to another evidence; there is only one, ever")
@@ -201,7 +235,10 @@ class Broker:
         found = standing.read(pinned.agreement, pinned.id, fresh)
         genuine = [e for group in (found.approvals, found.revocations, found.stops) for e, _ in group.values()]
         known = memory.statements(desk.ledger, pinned.id, genuine)
-        return Terms(pinned, standing.read(pinned.agreement, pinned.id, known))
+        return Terms(pinned, standing.read(pinned.agreement, pinned.id, known), self._logbook(pinned))
+
+    def _logbook(self, pinned: PinnedAgreement) -> Logbook:
+        return Logbook(self._desk.home, self._desk.gateway, pinned, self._desk.now())
 
     def _look_at_ledgers(self, pinned: PinnedAgreement, runs: list[RunEntry]) -> None:
         """Freeze if the gateway shows something under this party's signature that its ledger did not write.

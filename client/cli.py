@@ -49,6 +49,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
         "results": ("results:command", "Collect and open what was released to this party."),
         "receipt": ("receipt:command", "Verify a receipt offline."),
         "cosign": ("cosign:command", "Sign that a receipt was seen and holds."),
+        "audit": ("audit:command", "Export an agreement's whole history; prove it offline."),
     },
 }
 COMMANDS: Final = {name: entry for section in SECTIONS.values() for name, entry in section.items()}

@@ -11,13 +11,16 @@ import dataclasses
 from pathlib import Path
 
 from sealroom.client import bundle as bundles
-from sealroom.client import files, receipt, results
+from sealroom.client import files, receipt, refusing, results
 from sealroom.client.errors import Waiting
 from sealroom.client.gateway import Gateway
 from sealroom.client.home import Home
 from sealroom.client.receipt import ReleaseFate, Verified
+from sealroom.protocol import envelope as envelopes
 from sealroom.protocol import release, wire
-from sealroom.protocol.errors import NotReleased
+from sealroom.protocol.envelope import Envelope
+from sealroom.protocol.errors import NotAcceptable, NotReleased
+from sealroom.protocol.statements import Request
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,14 +47,21 @@ def collect(home: Home, gateway: Gateway, run: str) -> Collected:
 
     Raises:
         Waiting: the run has not ended, or its slot is still to come.
-        NotReleased: the run ended without a receipt.
+        NotReleased: the run ended without a receipt, as the gateway says.
+        NotAcceptable: the gateway contradicts itself.
         Refused: the receipt, or a release, is not what it must be.
     """
     status = gateway.run(run)
     gathered = bundles.gather(home, gateway, run) if status.receipt else None
     if gathered is None:
+        if status.state == "done":
+            raise NotAcceptable("contradiction", "the gateway says that the run is done, and shows no receipt",
+                                hint="ask the operator; another party can send you the receipt as a file")  # fmt: skip
         if status.state in wire.RUN_FINAL_STATES:
             files.write(home.run_folder(run) / "ended", status.state.encode() + b"\n", overwrite=True)
+            if said := _refusals(home, gateway, run, status.request):
+                raise NotReleased("run-refused", f"the run is {status.state}: {'; '.join(said)}",
+                                  hint="mend what was refused, then ask for a new run")  # fmt: skip
             raise NotReleased("no-receipt", f"the run is {status.state}, it left no receipt, and nothing was released",
                               hint="nobody knows why; ask the operator, then ask for a new run")  # fmt: skip
         raise Waiting(f"the run is {status.state}", hint=f"follow it: `sealroom watch {run[:12]}`")
@@ -62,6 +72,13 @@ def collect(home: Home, gateway: Gateway, run: str) -> Collected:
     opened = tuple(_open(home, gateway, run, item, folder) for item in mine if item.fate == "released")
     by_fate = {fate: tuple(i.offer.rule.name for i in mine if i.fate == fate) for fate in ("waiting", "refused")}
     return Collected(found, path, opened, by_fate["waiting"], by_fate["refused"])
+
+
+def _refusals(home: Home, gateway: Gateway, run: str, request: Envelope) -> tuple[str, ...]:
+    """Which owners refused the run and, as far as this party may read it, why."""
+    about = envelopes.unverified(request, Request).agreement
+    pinned = next((item for item in home.agreements() if item.id == about), None)
+    return () if pinned is None else refusing.told(home, gateway, pinned, run)
 
 
 def pinned_roots(home: Home, agreement: str) -> frozenset[str]:

@@ -14,15 +14,16 @@ from sealroom.client import pinning
 from sealroom.client.gateway import Gateway
 from sealroom.client.home import Home
 from sealroom.client.ledger import Ledger
+from sealroom.client.logbook import Logbook
 from sealroom.client.pinning import PinnedAgreement
 from sealroom.client.standing import Standing
 from sealroom.protocol.envelope import Envelope, parse
 from sealroom.protocol.errors import NotAcceptable, SealroomError
 
 EventKind = Literal[
-    "challenged", "granted", "released", "refused", "asked", "cosigned", "unresolved", "no", "stopped"
+    "challenged", "granted", "released", "refused", "asked", "cosigned", "unresolved", "no", "stopped", "declined"
 ]  # fmt: skip
-"""`refused` is an answer to an offer that was posted; `no` is something that this broker would not do, and why."""
+"""`refused` is an answer to an offer; `no` is what this broker would not do, and why; `declined` a whole run."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,10 +70,11 @@ class Desk:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Terms:
-    """The newest pinned version of one agreement, and the statements that stand about it."""
+    """The newest pinned version of one agreement, the statements that stand about it, and its log as just seen."""
 
     pinned: PinnedAgreement
     standing: Standing
+    log: Logbook
 
 
 def pinned_version(home: Home, agreement: str, version: str) -> PinnedAgreement:

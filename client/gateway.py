@@ -14,6 +14,7 @@ import typing
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from sealroom.client.config import Config
+from sealroom.client.gateway_log import LogCalls
 from sealroom.client.transport import GatewayRefused, Transport, connect
 from sealroom.protocol import canonical, envelope, schema, wire
 from sealroom.protocol.envelope import Envelope
@@ -27,7 +28,7 @@ RunState = Literal[
     "waiting-for-challenges", "queued", "launching", "waiting-for-grants", "running", "waiting-for-consent",
     "done", "refused", "failed", "expired", "stopped",
 ]  # fmt: skip
-StatementKind = Literal["approval", "revocation", "stop"]
+StatementKind = Literal["approval", "revocation", "stop", "log"]
 D = TypeVar("D")
 
 
@@ -100,7 +101,7 @@ class OfferEntry:
     offer: Envelope
 
 
-class Gateway:
+class Gateway(LogCalls):
     """One gateway as one party sees it.
 
     Every method raises Unreachable, NotAuthorized or GatewayRefused as `Transport.call` does, and Malformed.
@@ -180,6 +181,14 @@ class Gateway:
         """All grants of a run, unverified."""
         return _envelopes(self._json(f"/runs/{run}/grants").get("grants"))
 
+    def put_refusal(self, run: str, party: str, refusal: Envelope) -> None:
+        """Refuse a run for good."""
+        self._put(f"/runs/{run}/refusals/{party}", refusal)
+
+    def refusals(self, run: str) -> list[Envelope]:
+        """All refusals of a run, unverified."""
+        return _envelopes(self._json(f"/runs/{run}/refusals").get("refusals"))
+
     def offers(self, run: str) -> list[OfferEntry]:
         """All offers of a run, unverified; none before their slot."""
         return _entries(OfferEntry, self._json(f"/runs/{run}/offers").get("offers"))
@@ -234,7 +243,10 @@ class Gateway:
         return value
 
     def _put(self, path: str, statement: Envelope) -> None:
-        self._transport.call("PUT", "/v1" + path, statement.to_bytes(), most=LIST_MOST)
+        self._put_bytes(path, statement.to_bytes())
+
+    def _put_bytes(self, path: str, body: bytes) -> None:
+        self._transport.call("PUT", "/v1" + path, body, most=LIST_MOST)
 
     def _post(self, path: str, body: bytes) -> bytes:
         return self._transport.call("POST", "/v1" + path, body, most=LIST_MOST)

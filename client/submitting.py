@@ -6,17 +6,20 @@ Runs in: a party.   Believes: nothing that the gateway answers.   Spec: §8.2.
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sealroom.client import outbox
+from sealroom.client import logbook, outbox
 from sealroom.client.errors import NotAuthorized, Unreachable, Waiting
 from sealroom.client.gateway import Gateway
 from sealroom.client.home import Home
 from sealroom.client.objects import KeptObject
 from sealroom.client.pinning import PinnedAgreement
+from sealroom.protocol import envelope as envelopes
 from sealroom.protocol.errors import NotGenuine, UsageError
 from sealroom.protocol.sealed import CHUNK, TAG, Manifest
+from sealroom.protocol.statements import Log
 
 Progress = Callable[[int], None]
 
@@ -79,7 +82,27 @@ def agreement(home: Home, gateway: Gateway, pinned: PinnedAgreement) -> tuple[st
         if envelope.digest == pinned.id and home.config.party != pinned.agreement.operator:
             raise _not_registered(pinned)
         gateway.put_agreement(envelope)
+    if home.config.party == pinned.agreement.operator:
+        name_log_key(home, gateway, pinned)
     return tuple(envelope.digest for envelope in lacking)
+
+
+def name_log_key(home: Home, gateway: Gateway, pinned: PinnedAgreement) -> None:
+    """As the operator, vouch for the key of the log that its gateway keeps; once, since a log has one key.
+
+    Raises:
+        NotGenuine: the gateway has another key now than the one that was named: it lost its log.
+    """
+    own, key = home.public_keys().signing, gateway.log_key(pinned.id)
+    stated = [logbook.key_of(s, pinned.agreement, pinned.id).text for s in gateway.statements(pinned.id, "log")
+              if s.signatures[0].keyid == own.text]  # fmt: skip
+    if stated and stated != [key]:
+        raise NotGenuine("log-key", "the gateway signs with another key than the one that was named for this agreement",
+                         hint="restore its newest backup, or agree anew: a log cannot be begun twice")  # fmt: skip
+    if not stated:
+        said = Log(format="sealroom/log/v1", party=home.config.party, agreement=pinned.id, key=key,
+                   created=int(time.time()))  # fmt: skip
+        gateway.post_statement(pinned.id, envelopes.sign(said, [home.signing_key()]))
 
 
 def _registered(home: Home, gateway: Gateway, pinned: PinnedAgreement) -> set[str]:

@@ -85,7 +85,7 @@ def status(home: Path, *, as_json: bool) -> None:
     counts = {
         "agreements": store.database.number("SELECT count(DISTINCT agreement) FROM agreements"),
         "objects": store.database.number("SELECT count(*) FROM objects"),
-        "receipts": store.database.number("SELECT count(*) FROM checkpoints"),
+        "receipts": store.database.number("SELECT count(*) FROM runs WHERE receipt IS NOT NULL"),
     }
     store.close()
     _print({**_card(used), **counts, "runs": states}, as_json=as_json)

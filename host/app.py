@@ -17,6 +17,7 @@ from sealroom.host import (
     problems,
     routes_agreements,
     routes_grants,
+    routes_log,
     routes_objects,
     routes_results,
     routes_runs,
@@ -31,7 +32,7 @@ from sealroom.host.settings import Settings
 from sealroom.host.shapes import READY_ERRORS, Health, Ready
 from sealroom.host.store import Store
 
-_AREAS = (routes_agreements, routes_objects, routes_runs, routes_grants, routes_results)
+_AREAS = (routes_agreements, routes_objects, routes_runs, routes_grants, routes_results, routes_log)
 
 
 def create(

@@ -109,7 +109,7 @@ class Relay:
         return {
             "agreement": [json.loads(data) for data in chain], "request": json.loads(run.request),
             "manifests": [json.loads(data) for data in manifests], "nonces": self.store.runs.challenges(run.run),
-            "checkpoint": self.store.results.checkpoint(run.agreement),
+            "checkpoint": self.store.log.assign(run.run, run.agreement, self.clock()),
         }  # fmt: skip
 
     def _granted(self, channel: Channel, run: Run) -> bool:

@@ -25,8 +25,10 @@ from sealroom.host.shapes import (
 
 router = APIRouter(tags=["agreements"])
 _JSON = "application/json"
-_KINDS = ("approval", "revocation", "stop")
-Kind = Annotated[Literal["approval", "revocation", "stop"] | None, Query(description="only statements of this kind")]
+_KINDS = ("approval", "revocation", "stop", "log")
+Kind = Annotated[
+    Literal["approval", "revocation", "stop", "log"] | None, Query(description="only statements of this kind")
+]
 
 
 @router.put("/agreements/{version}", responses=WRITE_ERRORS, openapi_extra=body(_JSON, "the agreement's envelope"))
@@ -43,7 +45,7 @@ def put_agreement(version: Digest, call: StatementCall, here: Here) -> Stored:
         head, _ = here.member(call, new.id)
         if not here.store.agreements.has(version):
             agreements.succeed(new, statement, head)
-    here.store.agreements.add(new, statement)
+    here.store.agreements.add(new, statement, here.clock())
     return Stored(digest=version)
 
 
@@ -69,12 +71,12 @@ def get_agreement(version: Digest, call: EmptyCall, here: Here) -> Response:
     "/agreements/{agreement}/statements", responses=WRITE_ERRORS, openapi_extra=body(_JSON, "the statement's envelope")
 )
 def post_statement(agreement: Digest, call: StatementCall, here: Here) -> Stored:
-    """File an approval, a revocation or a stop of the caller's own; a stop also ends every open run."""
+    """File an approval, a revocation, a stop or a log's key, of the caller's own; a stop also ends every open run."""
     _, party = here.member(call, agreement)
     statement = documents.statement(call.body, *_KINDS)
     own(statement, agreement, party, call.key)
     with here.store.database.writing():
-        here.store.agreements.add_statement(agreement, party, statement)
+        here.store.agreements.add_statement(agreement, party, statement, here.clock())
         if statement.kind == "stop":
             _stop_runs(here, agreement)
     return Stored(digest=statement.digest)

@@ -41,7 +41,7 @@ def put_object(manifest: Digest, call: StatementCall, here: Here) -> Stored:
     _check_declared(agreement, sealed, party)
     signed_by(statement, call.key)
     here.require_room()
-    here.store.objects.add(sealed, statement)
+    here.store.objects.add(sealed, statement, here.clock())
     return Stored(digest=manifest)
 
 

@@ -66,7 +66,7 @@ def put_consent(run: Digest, offer: Digest, party: Party, call: StatementCall, h
     here.store.results.offer(run, offer)
     consent = documents.statement(call.body, "consent")
     own(consent, found.agreement, party, call.key)
-    here.store.results.put_consent(found, offer, party, consent.data, here.clock())
+    here.store.results.put_consent(found, offer, party, consent, here.clock())
     return Stored(digest=consent.digest)
 
 
@@ -98,7 +98,7 @@ def put_cosignature(run: Digest, party: Party, call: StatementCall, here: Here) 
     signed_by(statement, call.key)
     if statement.text("receipt", HEX32) != found.receipt_digest:
         raise unreadable("wrong-receipt", "the cosignature is for another receipt")
-    here.store.results.put_cosignature(found, party, statement.data)
+    here.store.results.put_cosignature(found, party, statement, here.clock())
     return Stored(digest=statement.digest)
 
 

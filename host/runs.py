@@ -20,10 +20,10 @@ LIVE = (LAUNCHING, WAITING_GRANTS, RUNNING)
 _ENDS = {"stop": STOPPED, "expire": EXPIRED}
 _GIVEN_UP = {"fail": FAILED, "receipt-refused": REFUSED, "receipt-failed": FAILED, **_ENDS}
 TABLE = MappingProxyType({
-    WAITING_CHALLENGES: {"challenged": QUEUED, **_ENDS},
-    QUEUED: {"take": LAUNCHING, "fail": FAILED, **_ENDS},
-    LAUNCHING: {"evidence": WAITING_GRANTS, "requeue": QUEUED, "fail": FAILED, **_ENDS},
-    WAITING_GRANTS: {"granted": RUNNING, **_GIVEN_UP},
+    WAITING_CHALLENGES: {"challenged": QUEUED, "refuse": REFUSED, **_ENDS},
+    QUEUED: {"take": LAUNCHING, "fail": FAILED, "refuse": REFUSED, **_ENDS},
+    LAUNCHING: {"evidence": WAITING_GRANTS, "requeue": QUEUED, "fail": FAILED, "refuse": REFUSED, **_ENDS},
+    WAITING_GRANTS: {"granted": RUNNING, "refuse": REFUSED, **_GIVEN_UP},
     RUNNING: {"receipt-completed": WAITING_CONSENT, **_GIVEN_UP},
     WAITING_CONSENT: {"settled": DONE, **_ENDS},
     **{state: {} for state in wire.RUN_FINAL_STATES},

@@ -139,6 +139,12 @@ class Grants(Shape):
     grants: list[Envelope]
 
 
+class Refusals(Shape):
+    """Refusals that have come."""
+
+    refusals: list[Envelope]
+
+
 class OfferLine(Shape):
     """An offer and its digest."""
 

@@ -46,7 +46,7 @@ def verify(ui: Ui, file: str, roots: Sequence[str], agreement: str | None, *, re
     bundle = bundles.load(Path(file))
     home = _home(ui, bundle.agreement[0].digest)
     pinned = collect.pinned_roots(home, bundle.agreement[0].digest) if home is not None else frozenset()
-    named = frozenset(_fingerprint(Path(root)) for root in roots) | pinned
+    named = frozenset(fingerprint(Path(root)) for root in roots) | pinned
     found = receipt.verify(bundle, roots=named, agreement=agreement)
     if require_final and not found.final:
         raise Waiting(f"the receipt holds, but is not final: {receipt.explain(found)[-1]}")
@@ -86,7 +86,8 @@ def document(found: Verified) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _fingerprint(path: Path) -> str:
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a root certificate in DER, as the command line names roots."""
     data = files.read(path, most=1 << 14)
     if data.startswith(b"-----"):
         raise UsageError(f"{path} is in PEM form", hint="convert it: `openssl x509 -outform DER`")

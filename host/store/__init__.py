@@ -12,6 +12,7 @@ from pathlib import Path
 from sealroom.host.store.agreements import Agreements
 from sealroom.host.store.blobs import Blobs
 from sealroom.host.store.database import Database
+from sealroom.host.store.log import Log
 from sealroom.host.store.objects import Objects
 from sealroom.host.store.results import Results
 from sealroom.host.store.runs import Runs
@@ -23,6 +24,7 @@ class Store:
 
     database: Database
     blobs: Blobs
+    log: Log
     agreements: Agreements
     objects: Objects
     runs: Runs
@@ -41,8 +43,9 @@ def open_store(home: Path, *, most: int, changed: Callable[[], None] = lambda: N
     database, blobs = Database(home / "host.db", changed=changed), Blobs(home / "blobs")
     if resume:
         blobs.clear_up()
-    runs = Runs(database)
-    objects = Objects(database, blobs, most)
+    log = Log(database)
+    runs = Runs(database, log)
+    objects = Objects(database, blobs, log, most)
     if resume:
         objects.resume()
-    return Store(database, blobs, Agreements(database), objects, runs, Results(database, runs))
+    return Store(database, blobs, log, Agreements(database, log), objects, runs, Results(database, log, runs))

@@ -12,6 +12,7 @@ from sealroom.host.agreements import Agreement, look, member
 from sealroom.host.documents import Statement
 from sealroom.host.problems import conflict, not_found
 from sealroom.host.store.database import Database
+from sealroom.host.store.log import Log
 
 _MOST_FILED = 1 << 20
 """Bytes of statements of one kind that a party files about one agreement: nobody can crowd out another's stop."""
@@ -22,6 +23,7 @@ class Agreements:
     """The tables `agreements`, `members`, `statements` and `nonces`."""
 
     database: Database
+    log: Log
 
     def take_nonce(self, key: str, nonce: str, *, now: float, expires: float) -> bool:
         """Whether this is the first time that `key` used `nonce`; expired ones are forgotten."""
@@ -33,7 +35,7 @@ class Agreements:
         """Whether `key` signs for a member of any agreement."""
         return self.database.one("SELECT 1 FROM members WHERE key = ? LIMIT 1", key) is not None
 
-    def add(self, agreement: Agreement, statement: Statement) -> None:
+    def add(self, agreement: Agreement, statement: Statement, now: float) -> None:
         """Store a version as the newest one and its parties as the members; the same version again changes nothing."""
         with self.database.writing():
             if self.database.one("SELECT 1 FROM agreements WHERE version = ?", agreement.version):
@@ -50,6 +52,7 @@ class Agreements:
             self.database.write("DELETE FROM members WHERE agreement = ?", agreement.id)
             for party, key in agreement.keys.items():
                 self.database.write("INSERT INTO members VALUES (?, ?, ?)", agreement.id, party, key)
+            self.log.add(agreement.id, statement, now)
 
     def has(self, version: str) -> bool:
         """Whether this version is stored."""
@@ -111,7 +114,7 @@ class Agreements:
         newest = self.newest(agreement)
         return newest, member(newest, key)
 
-    def add_statement(self, agreement: str, party: str, statement: Statement) -> None:
+    def add_statement(self, agreement: str, party: str, statement: Statement, now: float) -> None:
         """Keep a statement; the same one again changes nothing."""
         with self.database.writing():
             if self.database.one("SELECT 1 FROM statements WHERE digest = ?", statement.digest):
@@ -126,6 +129,7 @@ class Agreements:
                 "INSERT INTO statements (digest, agreement, kind, party, envelope) VALUES (?, ?, ?, ?, ?)",
                 statement.digest, agreement, statement.kind, party, statement.data,
             )  # fmt: skip
+            self.log.add(agreement, statement, now)
 
     def statements(self, agreement: str, kind: str | None) -> list[bytes]:
         """Statements in the order they came; of one kind, or of every."""

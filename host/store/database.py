@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-VERSION = 1
+VERSION = 2
 _SCHEMA = """
 CREATE TABLE nonces (key TEXT NOT NULL, nonce TEXT NOT NULL, expires REAL NOT NULL, PRIMARY KEY (key, nonce)) STRICT;
 CREATE INDEX nonces_by_expiry ON nonces (expires);
@@ -50,9 +50,23 @@ CREATE TABLE consents (
   run TEXT NOT NULL, offer TEXT NOT NULL, party TEXT NOT NULL, envelope BLOB, PRIMARY KEY (run, offer, party)) STRICT;
 CREATE TABLE cosignatures (
   run TEXT NOT NULL, party TEXT NOT NULL, envelope BLOB NOT NULL, PRIMARY KEY (run, party)) STRICT;
-CREATE TABLE checkpoints (
-  agreement TEXT NOT NULL, sequence INTEGER NOT NULL, head TEXT NOT NULL, receipt TEXT NOT NULL UNIQUE,
-  PRIMARY KEY (agreement, sequence)) STRICT;
+CREATE TABLE refusals (
+  run TEXT NOT NULL, party TEXT NOT NULL, envelope BLOB NOT NULL, PRIMARY KEY (run, party)) STRICT;
+CREATE TABLE log_key (one INTEGER PRIMARY KEY CHECK (one = 1), seed BLOB NOT NULL) STRICT;
+CREATE TABLE log_entries (
+  agreement TEXT NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL, salt BLOB NOT NULL,
+  body BLOB NOT NULL, PRIMARY KEY (agreement, number), UNIQUE (agreement, digest)) STRICT;
+CREATE TABLE log_nodes (
+  agreement TEXT NOT NULL, level INTEGER NOT NULL, place INTEGER NOT NULL, hash BLOB NOT NULL,
+  PRIMARY KEY (agreement, level, place)) STRICT, WITHOUT ROWID;
+CREATE TABLE log_waiting (
+  number INTEGER PRIMARY KEY, run TEXT NOT NULL, agreement TEXT NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL,
+  body BLOB NOT NULL) STRICT;
+CREATE INDEX log_waiting_by_agreement ON log_waiting (agreement);
+CREATE TABLE log_assigned (run TEXT PRIMARY KEY, size INTEGER NOT NULL) STRICT;
+CREATE TABLE log_cosignatures (
+  agreement TEXT NOT NULL, party TEXT NOT NULL, size INTEGER NOT NULL, note TEXT NOT NULL,
+  PRIMARY KEY (agreement, party)) STRICT;
 """
 Row = sqlite3.Row
 

@@ -12,6 +12,7 @@ from sealroom.host.documents import HEX32, Statement
 from sealroom.host.problems import Problem, conflict, not_found, unreadable
 from sealroom.host.store.blobs import Blobs, WrongDigestError
 from sealroom.host.store.database import Database, Row
+from sealroom.host.store.log import Log
 from sealroom.protocol import wire
 
 _MOST_OBJECTS = 1000
@@ -72,9 +73,10 @@ class Objects:
 
     database: Database
     blobs: Blobs
+    log: Log
     most: int
 
-    def add(self, sealed: Sealed, statement: Statement) -> None:
+    def add(self, sealed: Sealed, statement: Statement, now: float) -> None:
         """Announce an object; the same one again changes nothing.
 
         Raises:
@@ -96,6 +98,7 @@ class Objects:
                 sealed.digest, sealed.agreement, sealed.name, sealed.owner, sealed.kind, statement.data, sealed.chunks,
                 sealed.size, sealed.ciphertext,
             )  # fmt: skip
+            self.log.add(sealed.agreement, statement, now)
 
     def get(self, digest: str) -> Sealed:
         """One object.

@@ -1,4 +1,4 @@
-"""What comes of a run: offers with their ciphertext, the receipt, consents, cosignatures, and the chain of receipts.
+"""What comes of a run: offers with their ciphertext, the receipt, consents, and cosignatures.
 
 Runs in: host.   Believes: nothing.   Spec: §8.4, §8.5.
 """
@@ -7,32 +7,21 @@ from __future__ import annotations
 
 import dataclasses
 
-from sealroom.host.documents import Statement, labelled
+from sealroom.host.documents import Statement
 from sealroom.host.problems import conflict, forbidden, not_found
 from sealroom.host.runs import Run
 from sealroom.host.store.database import Database, Row
+from sealroom.host.store.log import Log
 from sealroom.host.store.runs import Runs
-
-GENESIS = "00" * 32
-"""The checkpoint of an agreement that has no receipt yet."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Results:
-    """The tables `offers`, `consents`, `cosignatures` and `checkpoints`."""
+    """The tables `offers`, `consents` and `cosignatures`."""
 
     database: Database
+    log: Log
     runs: Runs
-
-    def checkpoint(self, agreement: str) -> str:
-        """The head of the agreement's chain of receipts.
-
-        head(n + 1) = SHA-256 labelled `checkpoint/v1` over head(n) and the receipt's statement digest, 32 bytes each.
-        """
-        row = self.database.one(
-            "SELECT head FROM checkpoints WHERE agreement = ? ORDER BY sequence DESC LIMIT 1", agreement
-        )
-        return GENESIS if row is None else str(row["head"])
 
     def add_offer(self, run: Run, offer: Statement, ciphertext: str, affected: tuple[str, ...]) -> None:
         """Keep an offer that nobody sees before the receipt is there; every affected party owes a consent.
@@ -49,16 +38,12 @@ class Results:
             )
             for party in affected:
                 self.database.write("INSERT INTO consents VALUES (?, ?, ?, NULL)", run.run, offer.digest, party)
+            self.log.wait(run.run, run.agreement, offer)
 
     def add_receipt(self, run: Run, receipt: Statement, status: str, now: float) -> Run:
-        """Keep the receipt, extend the chain, and move the run on, all in one commit."""
+        """Keep the receipt and move the run on, all in one commit; the log has it from when it is shown."""
         with self.database.writing():
-            head = self.checkpoint(run.agreement)
-            chained = labelled("checkpoint/v1", bytes.fromhex(head), bytes.fromhex(receipt.digest))
-            sequence = self.database.number("SELECT count(*) FROM checkpoints WHERE agreement = ?", run.agreement)
-            self.database.write(
-                "INSERT INTO checkpoints VALUES (?, ?, ?, ?)", run.agreement, sequence + 1, chained, receipt.digest
-            )
+            self.log.wait(run.run, run.agreement, receipt)
             run = self.runs.step(run, f"receipt-{status}", now, receipt=receipt.data, receipt_digest=receipt.digest)
             return run if run.is_final or self.undecided(run.run) else self.runs.step(run, "settled", now)
 
@@ -84,7 +69,7 @@ class Results:
         )
         return [row["party"] for row in rows]
 
-    def put_consent(self, run: Run, offer: str, party: str, envelope: bytes, now: float) -> None:
+    def put_consent(self, run: Run, offer: str, party: str, consent: Statement, now: float) -> None:
         """Take an affected party's answer once; the same bytes again change nothing, the last one settles the run.
 
         Raises:
@@ -96,7 +81,7 @@ class Results:
             )
             if row is None:
                 raise forbidden("only parties that the offer affects consent to it")
-            if row["envelope"] == envelope:
+            if row["envelope"] == consent.data:
                 return
             if row["envelope"] is not None:
                 raise conflict("already-there", "this party has answered the offer otherwise")
@@ -105,8 +90,9 @@ class Results:
                 raise conflict("wrong-state", f"the run is {run.state}; it takes no consents now")
             self.database.write(
                 "UPDATE consents SET envelope = ? WHERE run = ? AND offer = ? AND party = ?",
-                envelope, run.run, offer, party,
+                consent.data, run.run, offer, party,
             )  # fmt: skip
+            self.log.add(run.agreement, consent, now)
             if not self.undecided(run.run):
                 self.runs.step(run, "settled", now)
 
@@ -117,17 +103,19 @@ class Results:
         )
         return [row["envelope"] for row in rows]
 
-    def put_cosignature(self, run: Run, party: str, envelope: bytes) -> None:
+    def put_cosignature(self, run: Run, party: str, cosignature: Statement, now: float) -> None:
         """Take a party's cosignature once; the same bytes again change nothing.
 
         Raises:
             Problem: 409 `already-there`.
         """
         with self.database.writing():
-            self.database.write("INSERT OR IGNORE INTO cosignatures VALUES (?, ?, ?)", run.run, party, envelope)
+            data = cosignature.data
+            self.database.write("INSERT OR IGNORE INTO cosignatures VALUES (?, ?, ?)", run.run, party, data)
             row = self.database.one("SELECT envelope FROM cosignatures WHERE run = ? AND party = ?", run.run, party)
-            if row is None or row["envelope"] != envelope:
+            if row is None or row["envelope"] != data:
                 raise conflict("already-there", "this party has cosigned otherwise")
+            self.log.add(run.agreement, cosignature, now)
 
     def cosignatures(self, run: str) -> list[bytes]:
         """Every cosignature that has come."""

@@ -10,10 +10,11 @@ import dataclasses
 from collections.abc import Mapping
 
 from sealroom.host import runs
-from sealroom.host.documents import labelled
+from sealroom.host.documents import Statement, labelled
 from sealroom.host.problems import Problem, conflict, forbidden, not_found
 from sealroom.host.runs import Run, Waits
 from sealroom.host.store.database import Database, Row
+from sealroom.host.store.log import Log
 from sealroom.host.store.objects import Sealed
 from sealroom.protocol import wire
 
@@ -27,6 +28,7 @@ class Runs:
     """The tables `runs`, `run_objects` and `challenges`."""
 
     database: Database
+    log: Log
 
     def add(self, run: Run, objects: Mapping[str, Sealed], *, most_open: int) -> None:
         """Store a new run, waiting for a challenge of every owner; one that is there already stays as it is.
@@ -54,6 +56,7 @@ class Runs:
                 )
             for owner in {sealed.owner for sealed in objects.values()}:
                 self.database.write("INSERT INTO challenges VALUES (?, ?, NULL)", run.run, owner)
+            self.log.add_bytes(run.agreement, "request", run.run, run.request, run.created)
 
     def get(self, run: str) -> Run:
         """One run.
@@ -165,7 +168,7 @@ class Runs:
             if all(value for owner, value in have.items() if owner != party):
                 self.step(run, "challenged", now)
 
-    def put_grant(self, run: Run, object_digest: str, envelope: bytes) -> None:
+    def put_grant(self, run: Run, object_digest: str, grant: Statement, now: float) -> None:
         """Take the grant for one object once; the same bytes again change nothing.
 
         Raises:
@@ -173,7 +176,7 @@ class Runs:
         """
         with self.database.writing():
             have = next(row for row in self.objects(run.run) if row["object"] == object_digest)["grant_envelope"]
-            if have == envelope:
+            if have == grant.data:
                 return
             if have is not None:
                 raise conflict("already-there", "there is another grant for this object")
@@ -182,15 +185,42 @@ class Runs:
                 raise conflict("wrong-state", f"the run is {run.state}; it takes no grants now")
             self.database.write(
                 "UPDATE run_objects SET grant_envelope = ? WHERE run = ? AND object = ?",
-                envelope,
+                grant.data,
                 run.run,
                 object_digest,
             )
+            self.log.add(run.agreement, grant, now)
 
     def put_evidence(self, run: Run, evidence: bytes, now: float) -> Run:
         """Keep the enclave's evidence; owners can grant from now on."""
         name = labelled("evidence/v1", evidence)
-        return self.step(run, "evidence", now, evidence=evidence, evidence_digest=name)
+        with self.database.writing():
+            stepped = self.step(run, "evidence", now, evidence=evidence, evidence_digest=name)
+            self.log.add_bytes(run.agreement, "evidence", name, evidence, now)
+        return stepped
+
+    def put_refusal(self, run: Run, party: str, refusal: Statement, now: float) -> None:
+        """Take an owner's refusal once, and end the run; the same bytes again change nothing.
+
+        Raises:
+            Problem: 403 not an owner, 409 `already-there` or `wrong-state`.
+        """
+        with self.database.writing():
+            if party not in self.challenges(run.run):
+                raise forbidden("only owners of the run's objects refuse it")
+            row = self.database.one("SELECT envelope FROM refusals WHERE run = ? AND party = ?", run.run, party)
+            if row is not None and row["envelope"] == refusal.data:
+                return
+            if row is not None:
+                raise conflict("already-there", "this party has refused the run in other words")
+            self.step(self.get(run.run), "refuse", now)
+            self.database.write("INSERT INTO refusals VALUES (?, ?, ?)", run.run, party, refusal.data)
+            self.log.add(run.agreement, refusal, now)
+
+    def refusals(self, run: str) -> list[bytes]:
+        """Every refusal of a run."""
+        rows = self.database.all("SELECT envelope FROM refusals WHERE run = ? ORDER BY party", run)
+        return [row["envelope"] for row in rows]
 
 
 def _run(row: Row) -> Run:

@@ -7,7 +7,7 @@ import os
 import pytest
 from fastapi.testclient import TestClient
 
-from sealroom.client import collect, runs
+from sealroom.client import audit, audit_folder, audit_words, collect, refusing, runs, submitting
 from sealroom.client.errors import NotAuthorized
 from sealroom.client.gateway import Gateway
 from sealroom.client.ledger import Ledger
@@ -17,6 +17,7 @@ from sealroom.host import app, documents
 from sealroom.host.settings import Settings
 from sealroom.host.store import open_store
 from sealroom.protocol import envelope
+from sealroom.protocol.errors import NotReleased
 from sealroom.protocol.keys import SigningKey
 from sealroom.protocol.statements import Approval, Grant, Offer
 from tests.client_broker.world import FakeRun, World
@@ -54,6 +55,8 @@ def fill(world):
     """What parties send before a run: agreement, approvals, sealed objects."""
     assert world.gateways["operator"].health() == "ok"
     world.gateways["operator"].put_agreement(world.signed)
+    submitting.name_log_key(world.homes["operator"], world.gateways["operator"], world.homes["operator"].agreement())
+    monkeypatch_assign(world)
     for statement in world.gateway.posted_statements:
         said = envelope.unverified(statement, Approval)
         world.gateways[said.party].post_statement(world.id, statement)
@@ -63,6 +66,11 @@ def fill(world):
         assert mine.object_state(item.envelope.digest).missing == (0,)
         mine.put_chunk(item.envelope.digest, 0, item.ciphertext)
         assert mine.object_state(item.envelope.digest).complete
+
+
+def monkeypatch_assign(world):
+    """The played enclave binds the root of the real gateway's log."""
+    world.assign = lambda run: world.store.log.assign(run, world.id, world.clock())
 
 
 def step(world, party):
@@ -129,6 +137,53 @@ def test_a_run_through_the_real_gateway(world):
         assert [item.rule for item in got.opened] == rules
         assert got.verified.final
     assert step(world, "partner") == []
+
+
+def test_the_history_of_a_real_gateway_proves_itself(world, tmp_path):
+    bank, size = world.gateways["bank"], {}
+    made = runs.prepare(world.homes["bank"], bank, rules=["overlap", "audience"])
+    runs.send(bank, made)
+    for party in ("bank", "partner"):
+        assert errors(step(world, party)) == []
+    held = enclave_starts(world, made.run)
+    for party in ("bank", "partner"):
+        assert errors(step(world, party)) == []
+    size["before"] = world.store.log.size(world.id)
+    enclave_ends(world, made.run, held)
+    step(world, "partner")
+    assert world.store.log.size(world.id) == size["before"], "the log's size would tell when the run ended"
+    world.clock.now += world.agreement.slots.opaque
+    for party in ("bank", "partner", "bank", "partner"):
+        assert errors(step(world, party)) == []
+    audit_folder.export(bank, world.id, tmp_path / "history")
+    found = audit.verify(audit_folder.load(tmp_path / "history"), roots=frozenset({world.processor.root}))
+    assert found.receipts[made.run].final
+    assert [e.kind for e in found.entries][:2] == ["agreement", "log"]
+    assert set(found.cosigned) == {"bank", "partner"}
+    assert "released: audience to partner" in "\n".join(audit_words.lines(found))
+
+
+def test_a_refused_run_ends_at_once_and_its_owners_alone_read_why(world, tmp_path):
+    bank = world.gateways["bank"]
+    made = runs.prepare(world.homes["bank"], bank, rules=["overlap"])
+    runs.send(bank, made)
+    for party in ("bank", "partner"):
+        step(world, party)
+    world.make_gate().launch = b"[]"
+    enclave_starts(world, made.run)
+    assert "declined" in {event.kind for event in step(world, "partner")}
+    assert bank.run(made.run).state == "refused"
+    assert step(world, "partner") == []
+    pinned = world.homes["bank"].agreement()
+    (why,) = refusing.told(world.homes["bank"], bank, pinned, made.run)
+    assert why == "partner refused: E3.launcher"
+    (why,) = refusing.told(world.homes["compliance"], world.gateways["compliance"], pinned, made.run)
+    assert why == "partner refused: the reason is sealed to the owners of what the run reads"
+    with pytest.raises(NotReleased, match=r"partner refused: E3\.launcher"):
+        collect.collect(world.homes["bank"], bank, made.run)
+    audit_folder.export(bank, world.id, tmp_path / "history")
+    found = audit.verify(audit_folder.load(tmp_path / "history"), roots=frozenset({world.processor.root}))
+    assert [f["party"] for f in audit_words.facts(found) if f["what"] == "declined"] == ["partner"]
 
 
 def test_a_stranger_is_not_let_in(world):

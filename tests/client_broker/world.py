@@ -36,7 +36,7 @@ from sealroom.protocol.statements import (
     evidence_digest,
     grant_info,
 )
-from tests import homes, parties
+from tests import homes, logs, parties
 from tests.attestation import simulation
 
 NOW = parties.NOW
@@ -111,6 +111,14 @@ class FakeGateway:
         self.tricks: dict[str, Any] = {}
         self.posts: list[tuple[str, ...]] = []
         self.gate: FakeGate | None = None
+        self.log = logs.PlayedLog(world.folder, world.id)
+        self.log.add(world.signed)
+        self.log_statements: list[Envelope] = []
+        self.refused: dict[str, list[Envelope]] = {}
+
+    def name_log(self, operator: SigningKey) -> None:
+        self.log_statements.append(self.log.statement("operator", operator, NOW))
+        self.log.add(self.log_statements[-1])
 
     def _answer(self, name: str, value: Any) -> Any:
         return self.tricks[name](value) if name in self.tricks else value
@@ -119,16 +127,54 @@ class FakeGateway:
         if store.get(key, value) != value:
             raise GatewayRefused(409, "already-there", "something else is there", "")
         store[key] = value
+        if isinstance(value, Envelope):
+            self.log.add(value)
         self.posts.append(log)
+
+    def log_checkpoint(self, agreement: str) -> bytes:
+        return self._answer("log_checkpoint", self.log.checkpoint())
+
+    def log_key(self, agreement: str) -> str:
+        return self.log.store.public_key
+
+    def log_consistency(self, agreement: str, old: int, new: int) -> tuple[bytes, ...]:
+        return self._answer("log_consistency", self.log.consistency(old, new))
+
+    def log_inclusion(self, agreement: str, digest: str, size: int) -> Any:
+        return self._answer("log_inclusion", self.log.inclusion(digest, size))
+
+    def log_entries(self, agreement: str, start: int) -> list[Any]:
+        return self._answer("log_entries", self.log.entries(start))
+
+    def put_log_cosignature(self, agreement: str, party: str, note: bytes) -> None:
+        self.log.cosign(party, note)
+
+    def log_cosignatures(self, agreement: str) -> dict[str, bytes]:
+        return self._answer("log_cosignatures", self.log.cosignatures())
+
+    def assigned_size(self, run: str) -> int:
+        return self._answer("assigned_size", self.log.store.assigned(run))
+
+    def put_refusal(self, run: str, party: str, refusal: Envelope) -> None:
+        self.refused.setdefault(run, []).append(refusal)
+        self.log.add(refusal)
+        self.posts.append(("refusal", run, party))
+        self.run_store[run].state = "refused"
+
+    def refusals(self, run: str) -> list[Envelope]:
+        return self._answer("refusals", self.refused.get(run, []))
 
     def agreements(self) -> list[AgreementEntry]:
         return [AgreementEntry(self.world.id, self.world.signed.digest, 1)]
 
     def post_statement(self, agreement: str, statement: Envelope) -> None:
         self.posted_statements.append(statement)
+        self.log.add(statement)
 
     def statements(self, agreement: str, kind: str) -> list[Envelope]:
         wanted = f"sealroom.{kind}.v1"
+        if kind == "log":
+            return self._answer("log_statements", list(self.log_statements))
         return self._answer("statements", [s for s in self.posted_statements if wanted in s.payloadType])
 
     def objects(self, agreement: str) -> list[ObjectEntry]:
@@ -145,6 +191,7 @@ class FakeGateway:
 
     def post_run(self, request: Envelope) -> str:
         self.run_store.setdefault(request.digest, FakeRun(request))
+        self.log.add(request)
         return self._state(request.digest)
 
     def runs(self, agreement: str) -> list[RunEntry]:
@@ -227,6 +274,7 @@ class FakeGate:
 
     def attest(self, held: FakeRun) -> None:
         request = envelope.unverified(held.request, Request)
+        checkpoint = self.world.assign(held.request.digest)
         report_data = binding.report_data(
             nonces=held.challenges,
             gate_sealing_key=self.sealing.public.raw,
@@ -234,7 +282,7 @@ class FakeGate:
             agreement_id=request.agreement,
             agreement_version=request.version,
             request=held.request.digest,
-            checkpoint="00" * 31 + "01",
+            checkpoint=checkpoint,
         )
         evidence = Evidence(
             format="sealroom/evidence/v1",
@@ -242,13 +290,14 @@ class FakeGate:
             version=request.version,
             request=held.request.digest,
             nonces=dict(held.challenges),
-            checkpoint="00" * 31 + "01",
+            checkpoint=checkpoint,
             gate_signing_key=self.signing.public.text,
             gate_sealing_key=self.sealing.public.text,
             platform="sev-snp",
             attestation=to_text(canonical.encode(schema.encode(self.quote(report_data)))),
         )
         held.evidence = canonical.encode(schema.encode(self.change_evidence(evidence)))
+        self.world.gateway.log.add_evidence(evidence_digest(held.evidence), held.evidence)
 
     def quote(self, report_data: bytes) -> Any:
         table = cert_table.parse(self.world.processor.certificate_table(NOW))
@@ -300,6 +349,8 @@ class FakeGate:
             reasons={},
         )
         held.receipt = envelope.sign(self.change_receipt(receipt), [self.signing])
+        for signed in (*(offer for offer, _ in held.offers.values()), held.receipt):
+            self.world.gateway.log.add(signed)
 
     def _offers(self, held: FakeRun, name: str) -> list[str]:
         agreement = self.world.agreement
@@ -375,9 +426,15 @@ class World:
             item = parties.seal_object(members[owner], name, kind, media, name.encode(), self.id)
             self.objects[name] = item
             self.gateway.manifests[item.envelope.digest] = item.envelope
+            self.gateway.log.add(item.envelope)
             self.homes[owner].save_object(item.envelope, item.key)
+        self.gateway.name_log(members["operator"].signing)
         for owner in ("bank", "partner"):
             self.approve(owner)
+
+    def assign(self, run: str) -> str:
+        """The log's root that this run's gate binds; a world before a real gateway asks that one."""
+        return self.gateway.log.assign(run)
 
     def make_gate(self) -> FakeGate:
         if self.gateway.gate is None:
@@ -408,6 +465,16 @@ class World:
         )
         self.gateway.post_run(request)
         return request.digest
+
+    def ask_again(self, *rules: str) -> str:
+        """Another run of the same rules, asked for now."""
+        bank = self.members["bank"]
+        request = envelope.unverified(
+            parties.make_request(bank, self.agreement, self.signed, self.objects, rules), Request
+        )
+        signed = self.sign("bank", dataclasses.replace(request, nonce="6b" * 32, created=int(self.clock.now)))
+        self.gateway.post_run(signed)
+        return signed.digest
 
     def broker(self, party: str, *, gateway: Any = None, ledger: Any = None) -> Broker:
         home = self.homes[party]

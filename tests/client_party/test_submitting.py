@@ -56,6 +56,12 @@ class MemoryGateway:
         self.calls.append("statement")
         self.posted.append(statement)
 
+    def log_key(self, agreement: str) -> str:
+        return "A" * 43
+
+    def statements(self, agreement: str, kind: str) -> list[Envelope]:
+        return [s for s in self.posted if f"sealroom.{kind}." in s.payloadType]
+
     def put_object(self, manifest: Envelope) -> None:
         self.calls.append("manifest")
         self.manifests[manifest.digest] = manifest

@@ -327,7 +327,7 @@ def test_a_failure_of_ours_tells_nothing_of_its_cause(
 def test_the_description_documents_every_call(gateway: Any) -> None:
     text = gateway.call.client.get("/v1/openapi.json").json()
     calls = {(method, path): call for path, methods in text["paths"].items() for method, call in methods.items()}
-    assert len(calls) == 26
+    assert len(calls) == 35
     for (method, path), call in calls.items():
         assert call["summary"], (method, path)
         assert call["description"].endswith("."), (method, path)

@@ -31,6 +31,7 @@ EXPECTED = {
     ("running", "receipt-failed"): "failed", ("running", "fail"): "failed", ("waiting-for-consent", "settled"): "done",
 }  # fmt: skip
 OPEN = [state for state in wire.RUN_STATES if state not in wire.RUN_FINAL_STATES]
+EXPECTED |= {(state, "refuse"): "refused" for state in wire.RUN_STATES[:4]}
 EXPECTED |= {(state, "stop"): "stopped" for state in OPEN} | {(state, "expire"): "expired" for state in OPEN}
 
 

@@ -16,7 +16,6 @@ from sealroom.host import runs
 from sealroom.host.launcher.process import ProcessLauncher
 from sealroom.host.processor import Processor
 from sealroom.host.queue import Worker
-from sealroom.host.store.results import GENESIS
 from sealroom.protocol import digest, envelope
 
 
@@ -63,7 +62,8 @@ def test_a_query_run_goes_from_request_to_receipt_and_done(
     path = f"/runs/{run}"
     evidence = call("bank", "GET", f"{path}/evidence").content
     assert g.store.runs.get(run).evidence_digest == digest.sha256("evidence/v1", evidence)
-    assert json.loads(evidence)["checkpoint"] == GENESIS
+    assigned = call.ok("bank", "GET", f"{path}/checkpoint")["size"]
+    assert json.loads(evidence)["checkpoint"] == g.store.log.root(g.agreement, assigned).hex()
     assert call.ok("bank", "GET", path)["waiting_for"] == ["bank", "partner"]
     g.grant(run)
     helpers.until(lambda: g.state(run) == "waiting-for-consent")
@@ -78,13 +78,16 @@ def test_a_query_run_goes_from_request_to_receipt_and_done(
     consent(g, helpers, run, offer["digest"])
     assert g.state(run) == "done"
     cosign(g, helpers, run, receipt.digest)
-    head = digest.sha256("checkpoint/v1", bytes(32), bytes.fromhex(receipt.digest))
-    assert g.store.results.checkpoint(g.agreement) == head
+    size = g.store.log.size(g.agreement)
+    g.store.log.inclusion(g.agreement, receipt.digest, size)
     launched = next(m for m in processor.messages if m["op"] == "launch-process")
     assert launched["configuration"] == {"launcher": "process"}
     assert launched["image"] == str(processor.image)
     second = to_grants(g, helpers)
-    assert json.loads(call("bank", "GET", f"/runs/{second}/evidence").content)["checkpoint"] == head
+    assert (
+        json.loads(call("bank", "GET", f"/runs/{second}/evidence").content)["checkpoint"]
+        != json.loads(evidence)["checkpoint"]
+    )
     call.ok("partner", "POST", f"/runs/{second}/stop")
 
 

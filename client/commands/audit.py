@@ -1,0 +1,57 @@
+"""`sealroom audit`: take an agreement's whole history home as files, and prove it from them.
+
+Runs in: a party, and whoever holds the folder.   Believes: AMD's roots, and those named.   Spec: §13.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from sealroom.client import audit, audit_folder, audit_words, choosing, ui
+from sealroom.client.commands import receipt
+from sealroom.client.ui import Ui
+from sealroom.protocol.errors import UsageError
+
+
+@click.group("audit", epilog="\b\nExample:\n  sealroom audit verify history --root root.der")
+def command() -> None:
+    """Export an agreement's history, and prove it offline."""
+
+
+@ui.command("export", example="sealroom audit export history")
+@click.argument("folder", type=click.Path(file_okay=False))
+@click.option("--agreement", metavar="ID", help="By default the only one.")
+def export(ui: Ui, folder: str, agreement: str | None) -> None:
+    """Write everything that the gateway logged of an agreement to FOLDER: statements, evidence, checkpoints.
+
+    It holds no payload and no result, but it says who did what when: treat it as the agreement says.
+    """
+    home = ui.home()
+    pinned = home.agreement(agreement)
+    target = Path(folder)
+    if target.exists() and any(target.iterdir()):
+        raise UsageError(f"{folder} is not empty", hint="name a new folder")
+    size = audit_folder.export(choosing.require_gateway(home), pinned.id, target)
+    ui.show({"agreement": pinned.id, "folder": folder, "entries": size}, f"wrote {size} entries to {folder}")
+    ui.hint(f"prove it on any machine: `sealroom audit verify {folder} --root FILE`")
+
+
+@ui.command("verify", example="sealroom audit verify history --root root.der")
+@click.argument("folder", type=click.Path(file_okay=False))
+@click.option("--root", "roots", multiple=True, type=click.Path(dir_okay=False), metavar="DER", help="Trust this root.")
+@click.option("--agreement", metavar="ID", help="Refuse the history of any other agreement.")
+def verify(ui: Ui, folder: str, roots: Sequence[str], agreement: str | None) -> None:
+    """Prove the history in FOLDER: nothing removed, moved, doubled or forged, every signature, receipt and verdict.
+
+    Asks nobody and needs no home. The first entry that does not hold is named.
+    """
+    named = frozenset(receipt.fingerprint(Path(root)) for root in roots)
+    found = audit.verify(audit_folder.load(Path(folder)), roots=named, agreement=agreement)
+    ui.show(audit_words.document(found), "\n".join(audit_words.lines(found)))
+
+
+command.add_command(export)
+command.add_command(verify)
