@@ -133,3 +133,61 @@ def test_a_request_brings_exactly_what_its_rules_read(agreement: Agreement):
     assert terms.required_objects(agreement, ("overlap",)) == ("customers", "prospects")
     assert terms.required_objects(agreement, ("quality", "overlap")) == ("customers", "prospects", "model")
     assert terms.required_objects(agreement, ()) == ()
+
+
+GROUPED = {
+    "none": ([], None, [], 1),
+    "category": ([("prospects", "job")], None, [], 3),
+    "two categories": ([("prospects", "job"), ("customers", "y")], None, [], 6),
+    "segments": ([], ["rich", "other"], [], 2),
+    "category and segments": ([("prospects", "job")], ["rich", '\\"'], [], 6),
+    "sums": ([("customers", "y")], None, [("customers", "balance"), ("prospects", "age")], 2),
+}
+VALUES = {"prospects.job": ["admin", "retired", "student"], "customers.y": ["no", "yes"]}
+
+
+def in_json(text: str) -> int:
+    return len(canonical.encode(text)) - 2
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_a_cell_is_as_long_as_the_specification_says(agreement: Agreement, name: str):
+    """SPEC §7.4, written out: 64 for a cell, and for each member its name, its longest value or 17 digits, and 8."""
+    by, labels, sums, cells = GROUPED[name]
+    rule = rules.dataclasses.replace(
+        agreement.rule("by-segment"),
+        by=tuple(rules.ColumnOf(dataset=d, column=c) for d, c in by),
+        segments=rules.Segments(bundle="segments", labels=tuple(labels)) if labels else None,
+        sums=tuple(rules.BoundedSum(dataset=d, column=c, lower=0, upper=1) for d, c in sums),
+    )
+    expected = 64 + sum(len(f"{d}.{c}") + max(map(in_json, VALUES[f"{d}.{c}"])) + 8 for d, c in by)
+    expected += (len("segment") + max(map(in_json, labels)) + 8) if labels else 0
+    expected += sum(len(f"{d}.{c}") + 17 + 8 for d, c in sums)
+    assert terms._cells(agreement, rule) == cells
+    assert terms._cell_bytes(agreement, rule) == expected
+    assert terms.padded_size(agreement, rule) == -(-(cells * expected + 1024) // 4096) * 4096
+
+
+def test_an_audience_is_as_large_as_the_specification_says(agreement: Agreement):
+    base = agreement.rule("audience")
+    for rows, percent in ((1000, 10), (1000, 1), (1999, 29), (57, 30), (3, 1)):
+        datasets = tuple(rules.dataclasses.replace(d, most_rows=rows) for d in agreement.datasets)
+        changed = rules.dataclasses.replace(agreement, datasets=datasets)
+        size = terms.padded_size(changed, rules.dataclasses.replace(base, percent=percent))
+        assert size == -(-(72 * math.floor(rows * percent / 100) + 1024) // 4096) * 4096
+        assert isinstance(size, int)
+
+
+@pytest.mark.parametrize(("wall", "slot"), [(899, 300), (900, 300), (60, 7), (61, 7), (5, 300), (86_400, 1)])
+def test_a_status_costs_exactly_what_the_specification_says(agreement: Agreement, wall: int, slot: int):
+    changed = rules.dataclasses.replace(
+        agreement,
+        limits=rules.dataclasses.replace(agreement.limits, wall_time=wall),
+        slots=rules.dataclasses.replace(agreement.slots, opaque=slot),
+    )
+    for names, opaque in ((("overlap",), 0), (("quality",), 1), (("overlap", "quality", "audience"), 2)):
+        # As whole numbers, so that no rounding of logarithms decides: 2^(bits/1000) covers all that can be said.
+        possible = 3 * 16 ** len(names) * (wall // slot + 2) ** opaque
+        bits = terms.status_cost(changed, names).bits
+        assert bits == math.ceil(1000 * math.log2(possible) - 1e-6)
+        assert bits + 1e-6 >= 1000 * math.log2(possible) > bits - 1
