@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import fcntl
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ from typing import Any
 
 from sealroom.client.demo import services
 from sealroom.client.demo.actors import Actor
-from tests.crash.programs import IMAGE, Program
+from tests.crash.programs import IMAGE, ROOT, Program
 
 OWNERS = ("bank", "partner")
 PARTIES = (*OWNERS, "operator")
@@ -45,6 +47,28 @@ QUERY = {
 }
 
 
+def own_image() -> Path:
+    """A copy by hard links, one for each build: an image that is built meanwhile is not launched.
+
+    All who need it share it, as every further link would change what a measurement in progress looks at.
+    """
+    status = (IMAGE / "launch.json").stat()
+    folder = ROOT / "build" / "crash"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):  # another user built it
+        return IMAGE
+    copy = folder / f"image-{status.st_ino}-{status.st_mtime_ns}"
+    with (folder / "image.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not copy.is_dir():
+            made = folder / "image.part"
+            shutil.rmtree(made, ignore_errors=True)
+            if subprocess.run(["cp", "-al", str(IMAGE), str(made)], capture_output=True, check=False).returncode:
+                return IMAGE
+            made.rename(copy)
+    return copy
+
+
 class Template:
     """Three parties, their agreement, sealed objects at a gateway that is stopped; a processor that runs."""
 
@@ -55,21 +79,12 @@ class Template:
         self.socket = folder / "cpu.sock"
         self.cpu: Program | None = None
         self.host = folder / "host"
-        self.image = self._own_image()
+        self.image = own_image()
         self._data()
         self.actors["operator"].type("init", "--role", "operator", "--name", "operator", "--to", folder)
         services.run(["sealroom.attestation.simulated", "init", "--home", str(folder / "cpu")])
         self.card = self._gateway_card()
         self._agree()
-
-    def _own_image(self) -> Path:
-        """A copy by hard links where there are any: an image that is built meanwhile is not launched."""
-        copy = self.folder / "image"
-        done = subprocess.run(["cp", "-al", str(IMAGE), str(copy)], capture_output=True, check=False)
-        if done.returncode:
-            shutil.rmtree(copy, ignore_errors=True)
-            return IMAGE
-        return copy
 
     def _data(self) -> None:
         tables = {
