@@ -55,7 +55,8 @@ def test_a_ledger_that_lost_its_last_writes_charges_nothing_twice_and_forgets_no
         status, said = scene.broker_once("partner")
         assert posted(scene, run) == before
         refused += status == 3
-        assert status == 0 or "E3.ledger-frozen" in said or "ledger-broken" in said, said
+        # what was kept without a charge may be lost unseen: a second cosignature, which the gateway does not take
+        assert status == 0 or any(word in said for word in ("E3.ledger-frozen", "ledger-broken", "already-there")), said
         with sqlite3.connect(f"file:{home / 'ledger.db'}?mode=ro", uri=True) as database:
             assert database.execute("SELECT count(*) FROM entries").fetchone()[0] <= entries
     assert refused >= 2
