@@ -6,13 +6,12 @@ Runs in: an owner.   Believes: its home, its ledger, and what it verified.   Spe
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 
 import click
 
 from sealroom.client import advice, choosing, journal, liveness, ui
-from sealroom.client import service as leave
+from sealroom.client import service as services
 from sealroom.client.broker import Broker
 from sealroom.client.desk import Event
 from sealroom.client.errors import Unreachable
@@ -49,13 +48,13 @@ def command(ui: Ui, *, watch: bool, once: bool, service: bool, health: bool, eve
     home.signing_key(), home.sealing_key()
     with contextlib.suppress(Unreachable):
         choosing.fetch(home, gateway)
-    with contextlib.ExitStack() as stack:
-        leaving = stack.enter_context(leave.leaving()) if watch or service else threading.Event()
-        broker = Broker(home, gateway, stack.enter_context(Ledger.open(home.root, home.config.party)), clock=time.time)
+    with Ledger.open(home.root, home.config.party) as ledger:
+        broker = Broker(home, gateway, ledger, clock=time.time)
         if service:
-            leave.Service(broker.step, home.root, journal.to_stderr()).run(leaving, every=every)
+            with services.leaving() as told:
+                services.Service(broker.step, home.root, journal.to_stderr()).run(told, every=every)
         elif watch:
-            _watch(ui, broker, leaving, every)
+            _watch(ui, broker, every)
         else:
             _once(ui, broker)
 
@@ -76,11 +75,11 @@ def _once(ui: Ui, broker: Broker) -> None:
     ui.show(document, f"{len(events)} things done")
 
 
-def _watch(ui: Ui, broker: Broker, leaving: threading.Event, every: float) -> None:
-    """Step until told to leave; a gateway that does not answer is asked again, and nothing is said twice in a row."""
+def _watch(ui: Ui, broker: Broker, every: float) -> None:
+    """Step for ever; a gateway that does not answer is asked again, and nothing is said twice in a row."""
     ui.say("broker: answering; stop it with ctrl-c")
     said: set[str] = set()
-    while not leaving.is_set():
+    while True:
         try:
             events = broker.step()
         except Unreachable as error:
@@ -93,7 +92,7 @@ def _watch(ui: Ui, broker: Broker, leaving: threading.Event, every: float) -> No
                     ui.hint(advice.of(event.error))
                 ui.event(_document(event))
         said = {line(event) for event in events}
-        leaving.wait(every)
+        time.sleep(every)
 
 
 def line(event: Event) -> str:
