@@ -28,7 +28,7 @@ from sealroom.protocol.statements import Refusal, Request, evidence_digest, refu
 
 PADDED: Final = 256
 MAY_HEAL: Final = frozenset({
-    "E3.measurement", "E3.no-challenge", "E3.other-version", "E3.request-expired", "E3.not-yet-valid",
+    "E3.measurement", "E3.no-challenge", "E3.other-nonce", "E3.other-version", "E3.request-expired", "E3.not-yet-valid",
     "E3.agreement-expired", "E3.not-mine", "E3.second-broker", "E3.second-evidence", "E3.log-key", "E2.other-run",
 })  # fmt: skip
 """Reasons that another statement, another moment or another home can take away, and those that end the run anyway."""
