@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.fuzz.target import Target
 
-FAMILIES = ("formats", "frames", "tables", "attested", "party", "gateway")
+FAMILIES = ("formats", "frames", "tables", "attested", "party", "gateway", "logs")
 
 
 def targets(*families: str) -> Iterator[tuple[str, Target]]:

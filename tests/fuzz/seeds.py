@@ -29,8 +29,10 @@ from sealroom.protocol.statements import (
     Evidence,
     Grant,
     LedgerHead,
+    Log,
     Offer,
     Receipt,
+    Refusal,
     Request,
     Revocation,
     RuleResult,
@@ -94,6 +96,14 @@ def statements() -> tuple[Any, ...]:
         Decision(
             format="sealroom/decision/v1", party="bank", agreement=A, release=B, decision="refuse", created=NOW,
             remark="not now",
+        ),
+        Refusal(
+            format="sealroom/refusal/v1", party="bank", agreement=A, version=A, request=B, evidence=None,
+            reasons={"partner": to_text(bytes(40))}, created=NOW,
+        ),
+        Log(
+            format="sealroom/log/v1", party="operator", agreement=A, key=cases.signing("operator").public.text,
+            created=NOW,
         ),
         envelope.unverified(shared_envelope("customers"), Manifest),
         agreement(),
