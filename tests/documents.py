@@ -11,6 +11,7 @@ import click
 from sealroom.client.cli import cli
 from tests import tcb
 from tests.fuzz import page as fuzzing_page
+from tests.hostile_host import page as hostile_page
 from tests.jail import pages as jobs_page
 from tests.mutation import page as mutation_page
 from tests.redteam import page as redteam_page
@@ -31,6 +32,7 @@ def readme() -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "README.md": readme,
     "docs/FUZZING.md": fuzzing_page.render,
+    "docs/HOSTILE_HOST.md": hostile_page.render,
     "docs/JOBS.md": lambda: jobs_page.fill(jobs_page.JOBS.read_text("utf-8")),
     "docs/MUTATION.md": mutation_page.render,
     "docs/REDTEAM.md": redteam_page.render,

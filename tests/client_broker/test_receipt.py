@@ -344,6 +344,16 @@ def test_another_run_is_not_collected_under_the_name_of_the_one_that_was_asked(t
     assert collect.collect(home, world.gateway, first).opened
 
 
+def test_a_gateway_that_says_done_and_shows_no_receipt_is_not_believed(tmp_path):
+    world = World(tmp_path)
+    run = world.ask()
+    world.play()
+    world.gateway.tricks["receipt"] = lambda _: None
+    with pytest.raises(NotAcceptable) as caught:
+        collect.collect(world.homes["bank"], world.gateway, run)
+    assert caught.value.code == "E3.contradiction"
+
+
 def test_a_run_that_goes_on_is_waited_for(tmp_path):
     world = World(tmp_path)
     run = world.ask()
