@@ -141,6 +141,8 @@ GROUPED = {
     "two categories": ([("prospects", "job"), ("customers", "y")], None, [], 6),
     "segments": ([], ["rich", "other"], [], 2),
     "category and segments": ([("prospects", "job")], ["rich", '\\"'], [], 6),
+    "quotes": ([], ["rich", '""""'], [], 2),
+    "backslashes": ([], ["rich", "\\" * 4], [], 2),
     "sums": ([("customers", "y")], None, [("customers", "balance"), ("prospects", "age")], 2),
 }
 VALUES = {"prospects.job": ["admin", "retired", "student"], "customers.y": ["no", "yes"]}
