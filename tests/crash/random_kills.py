@@ -121,14 +121,16 @@ def play(template: Template, folder: Path, seed: str, which: tuple[int, int]) ->
 
 
 def tell(kills: int, found: dict[int, Played]) -> int:
-    """Sum up; a kill counts as passed if everything held in its batch."""
+    """Sum up; a kill counts as passed if everything held in its batch, and as failed if it was played and did not."""
     wanted = sizes(kills)
+    failed = sum(size for n, size in wanted.items() if n in found and found[n].wrong)
     passed = sum(len(found[n].kills) for n in wanted if n in found and not found[n].wrong)
     by_victim = Counter(kill["victim"] for n in wanted if n in found for kill in found[n].kills)
     by_state = Counter(kill["state"] for n in wanted if n in found for kill in found[n].kills)
     print("victims: " + ", ".join(f"{name} {count}" for name, count in sorted(by_victim.items())))
     print("runs: " + ", ".join(f"{name} {count}" for name, count in sorted(by_state.items())))
-    print(f"{passed} passed, {kills - passed} failed")
+    print(f"not played: {kills - passed - failed}")
+    print(f"{passed} passed, {failed} failed")
     return int(passed != kills)
 
 

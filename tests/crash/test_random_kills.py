@@ -14,4 +14,6 @@ def test_a_kill_counts_only_if_everything_held_in_its_batch(capsys):
     found = {0: random_kills.Played(0, [kill] * 10, ""), 1: random_kills.Played(1, [kill] * 4, "lost a run")}
     assert random_kills.tell(20, found) == 1
     assert capsys.readouterr().out.splitlines()[-1] == "10 passed, 10 failed"
+    assert random_kills.tell(30, found) == 1, "what was not played has not passed"
+    assert capsys.readouterr().out.splitlines()[-2:] == ["not played: 10", "10 passed, 10 failed"]
     assert random_kills.tell(10, found) == 0
