@@ -20,6 +20,7 @@ from sealroom.protocol.agreement import Agreement
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.errors import Malformed, NotAcceptable, NotGenuine
 from sealroom.protocol.keys import VerifyingKey
+from sealroom.protocol.logged import Refusal
 from sealroom.protocol.sealed import Manifest
 from sealroom.protocol.statements import (
     Approval,
@@ -29,7 +30,6 @@ from sealroom.protocol.statements import (
     Grant,
     Offer,
     Receipt,
-    Refusal,
     Request,
     Revocation,
     Stop,

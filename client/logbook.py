@@ -23,8 +23,8 @@ from sealroom.protocol.agreement import Agreement
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.errors import NotAcceptable, NotGenuine, Refused
 from sealroom.protocol.keys import VerifyingKey
+from sealroom.protocol.logged import Log
 from sealroom.protocol.notes import Checkpoint, Note
-from sealroom.protocol.statements import Log
 
 
 def key_of(statement: Envelope, agreement: Agreement, agreement_id: str) -> VerifyingKey:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from sealroom.client import outbox
 from sealroom.client.desk import Desk, Terms
 from sealroom.protocol import envelope as envelopes
-from sealroom.protocol.statements import Approval, Consent, Cosignature, Grant, Refusal, Revocation, Stop
+from sealroom.protocol.logged import Refusal
+from sealroom.protocol.statements import Approval, Consent, Cosignature, Grant, Revocation, Stop
 
 _KINDS = {
     envelopes.media_type(kind): name

@@ -23,8 +23,9 @@ from sealroom.protocol.agreement import Agreement
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.errors import CannotOpen, Malformed, NotAcceptable, NotGenuine, Refused, UsageError
 from sealroom.protocol.keys import SealingKey, SealingPublicKey, VerifyingKey, from_text, to_text
+from sealroom.protocol.logged import Refusal, refusal_info
 from sealroom.protocol.schema import Text
-from sealroom.protocol.statements import Refusal, Request, evidence_digest, refusal_info
+from sealroom.protocol.statements import Request, evidence_digest
 
 PADDED: Final = 256
 MAY_HEAL: Final = frozenset({

@@ -18,8 +18,8 @@ from sealroom.client.objects import KeptObject
 from sealroom.client.pinning import PinnedAgreement
 from sealroom.protocol import envelope as envelopes
 from sealroom.protocol.errors import NotGenuine, UsageError
+from sealroom.protocol.logged import Log
 from sealroom.protocol.sealed import CHUNK, TAG, Manifest
-from sealroom.protocol.statements import Log
 
 Progress = Callable[[int], None]
 

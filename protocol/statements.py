@@ -116,34 +116,6 @@ def grant_info(
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """An owner will give no key to this run; `reasons` holds a sealed closed code for each owner of its objects.
-
-    `evidence` is what it refused, or null if it had seen none.
-    """
-
-    format: Literal["sealroom/refusal/v1"]
-    party: Name
-    agreement: Hex32
-    version: Hex32
-    request: Hex32
-    evidence: Hex32 | None
-    reasons: Annotated[dict[Name, Base64], Many(0, 16)]
-    created: Time
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Log:
-    """The operator names the key that signs checkpoints of the agreement's log (Ed25519)."""
-
-    format: Literal["sealroom/log/v1"]
-    party: Name
-    agreement: Hex32
-    key: Base64
-    created: Time
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """The gate offers one release to one recipient; each affected owner holds one share of its release key.
 
@@ -248,11 +220,6 @@ class Evidence:
 def evidence_digest(canonical_evidence: bytes) -> str:
     """Names one evidence document by its canonical bytes: what grants, offers and receipts refer to."""
     return digest.sha256("evidence/v1", canonical_evidence)
-
-
-def refusal_info(request: str, refuser: str, party: str) -> bytes:
-    """HPKE `info` of a refusal's reason: bound to the run, who refuses it, and the party that may read why."""
-    return digest.preimage("refusal/v1", request.encode(), refuser.encode(), party.encode())
 
 
 def reason_info(receipt_request: str, party: str) -> bytes:

@@ -17,7 +17,7 @@ from sealroom.protocol import envelope
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.errors import NotGenuine
 from sealroom.protocol.keys import SigningKey
-from sealroom.protocol.statements import Log as LogStatement
+from sealroom.protocol.logged import Log as LogStatement
 
 NEVER = 0.0
 

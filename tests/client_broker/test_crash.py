@@ -142,7 +142,9 @@ def test_a_stop_between_charge_and_posting_still_holds_the_share_back(tmp_path):
     world.step("partner")
     with MortalLedger.open(world.homes["partner"].root, "partner") as ledger:
         ledger.fuse = Fuse(at=0)
-        broker = world.broker("partner", gateway=MortalGateway(world.gateway, Fuse(at=1)), ledger=ledger)
+        broker = world.broker(
+            "partner", gateway=MortalGateway(world.gateway, Fuse(at=3)), ledger=ledger
+        )  # 1, 2: cosigning
         with pytest.raises(Killed):
             broker.step()
     said = Stop(format="sealroom/stop/v1", party="bank", agreement=world.id, created=world.clock.now, remark="no")

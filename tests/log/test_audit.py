@@ -14,7 +14,8 @@ from sealroom.protocol import canonical, envelope, merkle, notes
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.errors import Refused
 from sealroom.protocol.keys import SigningKey
-from sealroom.protocol.statements import Consent, Grant, Log, Request, Stop
+from sealroom.protocol.logged import Log
+from sealroom.protocol.statements import Consent, Grant, Request, Stop
 from tests.client_broker.world import NOW, World
 
 MALLORY = SigningKey.generate()

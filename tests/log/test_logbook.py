@@ -12,7 +12,8 @@ from sealroom.client.logbook import Logbook
 from sealroom.protocol import envelope, merkle, notes
 from sealroom.protocol.errors import Refused
 from sealroom.protocol.keys import SigningKey
-from sealroom.protocol.statements import Log, Stop
+from sealroom.protocol.logged import Log
+from sealroom.protocol.statements import Stop
 from tests.client_broker.world import NOW, World
 from tests.logs import PlayedLog
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 
@@ -16,13 +17,13 @@ KEY, OTHER = SigningKey(b"k" * 32), SigningKey(b"o" * 32)
 NAME = "sealroom.agreement/" + "ab" * 32
 HEAD = Checkpoint(NAME, 20852163, bytes(range(32)))
 # The checkpoint that C2SP's tlog-checkpoint and tlog-cosignature give as their example.
-EXAMPLE = """example.com/behind-the-sofa
-20852163
-CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
-
-— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
-— witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0xUe+mbIUBkBIfZ+qnA==
-"""
+EXAMPLE = (
+    "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n"
+    "— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE"
+    "+xeMcTOAYQ8=\n"
+    "— witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0"
+    "xUe+mbIUBkBIfZ+qnA==\n"
+)
 KEY_IDS = {  # verifier keys that are public: name, key id, base64url of the key
     "sum.golang.org": ("033de0ae", "Ac4zctda0e5eza-HJyk9SxEdh-s3Ux18htTTAD8OuAn8"),
     "PeterNeumann": ("c74f20a3", "ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq_LDE4izWy10TW"),
@@ -44,7 +45,7 @@ def test_the_public_example_is_read_and_written_back():
 @pytest.mark.parametrize("name", KEY_IDS)
 def test_key_ids_are_those_of_public_verifier_keys(name):
     key_id, text = KEY_IDS[name]
-    data = __import__("base64").urlsafe_b64decode(text)
+    data = base64.urlsafe_b64decode(text)
     assert notes._key_id(name, data[:1], VerifyingKey(data[1:])).hex() == key_id
 
 
@@ -90,24 +91,39 @@ def test_no_bit_of_a_note_can_be_changed():
         other = bytearray(data)
         other[place // 8] ^= 1 << place % 8
         with pytest.raises((Malformed, NotGenuine)):
-            read = notes.parse(bytes(other))
-            notes.verify_log(read, name=NAME, key=KEY.public)
-            notes.verify_cosignature(read, name=f"{NAME}/bank", key=OTHER.public)
+            both(bytes(other))
+
+
+def both(data):
+    read = notes.parse(data)
+    notes.verify_log(read, name=NAME, key=KEY.public)
+    notes.verify_cosignature(read, name=f"{NAME}/bank", key=OTHER.public)
 
 
 GOOD = notes.sign(HEAD, KEY).to_bytes().decode()
+LINE = GOOD.partition("\n\n")[2]
+ROOT = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 BAD = {
-    "nothing": "", "no signature": GOOD.partition("\n\n")[0] + "\n\n", "no final newline": GOOD[:-1],
-    "a line more": GOOD.replace("\n\n", "\nextension\n\n", 1), "a line less": GOOD.partition("\n")[2],
-    "zero before the size": GOOD.replace("\n2085", "\n02085"), "a sign before the size": GOOD.replace("\n2085", "\n+2085"),
-    "digits of another script": GOOD.replace("\n20852163", "\n٢٠"), "more entries than a log has": GOOD.replace("20852163", "9" * 16),
-    "a root of 31 bytes": GOOD.replace("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg=="),
-    "base64 with stray bits": GOOD.replace("Hh8=", "Hh9="), "a space in a name": GOOD.replace("— seal", "— s eal"),
-    "a plus in a name": GOOD.replace("— seal", "— s+eal"), "a hyphen for the dash": GOOD.replace("—", "-"),
-    "carriage returns": GOOD.replace("\n", "\r\n"), "too long": GOOD + "— x AAAAAAA=\n" * 700,
-    "one key twice": GOOD + GOOD.partition("\n\n")[2], "too many lines": GOOD + "".join(f"— x{n} AAAAAAA=\n" for n in range(33)),
+    "nothing": "",
+    "no signature": GOOD.partition("\n\n")[0] + "\n\n",
+    "no final newline": GOOD[:-1],
+    "a line more": GOOD.replace("\n\n", "\nextension\n\n", 1),
+    "a line less": GOOD.partition("\n")[2],
+    "zero before the size": GOOD.replace("\n2085", "\n02085"),
+    "a sign before the size": GOOD.replace("\n2085", "\n+2085"),
+    "digits of another script": GOOD.replace("\n20852163", "\n\u0662\u0660"),
+    "more entries than a log has": GOOD.replace("20852163", "9" * 16),
+    "a root of 31 bytes": GOOD.replace(ROOT, ROOT[:-4] + "Hg=="),
+    "base64 with stray bits": GOOD.replace("Hh8=", "Hh9="),
+    "a space in a name": GOOD.replace("— seal", "— s eal"),
+    "a plus in a name": GOOD.replace("— seal", "— s+eal"),
+    "a hyphen for the dash": GOOD.replace("—", "-"),
+    "carriage returns": GOOD.replace("\n", "\r\n"),
+    "too long": GOOD + "— x AAAAAAA=\n" * 700,
+    "one key twice": GOOD + LINE,
+    "too many lines": GOOD + "".join(f"— x{n} AAAAAAA=\n" for n in range(33)),
     "an empty log with another root": notes.sign(Checkpoint(NAME, 0, bytes(32)), KEY).to_bytes().decode(),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD)
