@@ -19,6 +19,8 @@ from sealroom.protocol.agreement import Agreement
 from sealroom.protocol.decisions import Decision
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.keys import SUITE_NAME, to_text
+from sealroom.protocol.logged import Log, Refusal
+from sealroom.protocol.logged import Log, Refusal
 from sealroom.protocol.platform import simulated_policy
 from sealroom.protocol.rules import Cost
 from sealroom.protocol.sealed import Manifest
@@ -29,10 +31,8 @@ from sealroom.protocol.statements import (
     Evidence,
     Grant,
     LedgerHead,
-    Log,
     Offer,
     Receipt,
-    Refusal,
     Request,
     Revocation,
     RuleResult,
