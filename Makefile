@@ -8,7 +8,7 @@ IMAGE := build/image
 # One worker for each core; a file's tests share fixtures and stay together. ARGS= adds to it: ARGS='tests/gate -n0'.
 TESTS := $(RUN) -m pytest -q -n auto --maxprocesses 8 --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help setup image image-docker container demo test check format lint types imports docs bench vectors redteam hostile-host crash clean
+.PHONY: help setup image image-docker container demo test check format lint types imports docs bench vectors redteam blindness hostile-host crash fuzz flips mutation clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ redteam: image ## run the hostile bundles against the jail, in a container too w
 
 hostile-host: $(STAMP) ## play every case of the malicious host
 	@$(RUN) -m tests.hostile_host.runner
+
+blindness: $(STAMP) ## measure what the time of a run says about secrets of one size (RUNS=40)
+	@$(RUN) -m tests.blindness.measure --runs $(or $(RUNS),40)
 
 crash: image ## kill every program between any two steps of a run, then KILLS=200 at random (SEED=1, JOBS=2, goes on where it was)
 	@SEALROOM_CRASH=all $(TESTS) tests/crash
