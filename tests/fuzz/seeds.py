@@ -20,7 +20,6 @@ from sealroom.protocol.decisions import Decision
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.keys import SUITE_NAME, to_text
 from sealroom.protocol.logged import Log, Refusal
-from sealroom.protocol.logged import Log, Refusal
 from sealroom.protocol.platform import simulated_policy
 from sealroom.protocol.rules import Cost
 from sealroom.protocol.sealed import Manifest
