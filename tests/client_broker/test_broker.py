@@ -344,7 +344,8 @@ def test_a_run_that_cannot_be_paid_for_is_refused_before_it_starts(tmp_path):
     world = World(tmp_path, purses=purses(prospects={"epsilon": 999_999}))
     world.ask()
     events = world.step("partner")["partner"]
-    assert isinstance(events[0].error, BudgetSpent)
+    assert [event.kind for event in events] == ["declined", "no"]
+    assert isinstance(events[1].error, BudgetSpent)
     assert codes(events) == ["E3.budget-spent"]
     assert world.posts("challenge") == []
 
