@@ -70,7 +70,7 @@ def load(path: Path) -> Spec:
             value = json.loads(text, parse_float=decimal.Decimal)
         else:
             value = tomllib.loads(text, parse_float=decimal.Decimal)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:
         raise Malformed("not-a-spec", f"{path} is neither TOML nor JSON: {error}") from error
     return parse(value)
 

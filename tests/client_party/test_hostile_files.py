@@ -14,6 +14,7 @@ from sealroom.protocol.errors import Malformed
 
 DEEP_JSON = b'{"a":' * 5000 + b"}" * 5000
 DEEP_TOML = b"a = " + b"[" * 5000 + b"]" * 5000
+ODD_EPSILONS = (b"[overlap]\nepsilon = 1e999999999\n", b"epsilon = 1e" + b"9" * 40)
 LONG_NUMBER = b"a = " + b"9" * 5000
 
 
@@ -27,8 +28,8 @@ READERS: dict[str, tuple[Callable[[Path], Any], tuple[bytes, ...]]] = {
     "home.json": (config.load, (b"[" * 8000,)),
     "columns.json": (merged, (DEEP_JSON,)),
     "signing.key": (lambda path: keyfile.load(path, "signing"), (b"[" * 8000,)),
-    "spec.json": (spec.load, (DEEP_JSON,)),
-    "spec.toml": (spec.load, (DEEP_TOML, LONG_NUMBER, b"a." * 5000 + b"a = 1", b"[overlap]\nepsilon = 1e999999999\n")),
+    "spec.json": (spec.load, (DEEP_JSON, b'{"days": 1e99999999999999999999}')),
+    "spec.toml": (spec.load, (DEEP_TOML, LONG_NUMBER, b"a." * 5000 + b"a = 1", *ODD_EPSILONS)),
     "policy.json": (spec.read_policy, (DEEP_JSON,)),
     "pair.toml": (pair.load, (DEEP_TOML, LONG_NUMBER)),
 }
