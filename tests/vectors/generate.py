@@ -18,6 +18,7 @@ from tests.vectors import (
     make_documents,
     make_formats,
     make_history,
+    make_log,
     make_releases,
     make_run,
     make_statements,
@@ -33,7 +34,7 @@ def files() -> Files:
     """Every generated file by its path below this folder."""
     found: Files = {}
     with _determined(found) as restart:
-        for source in (make_formats, make_documents, make_run, make_releases, make_statements, make_bundles):
+        for source in (make_formats, make_documents, make_run, make_releases, make_statements, make_bundles, make_log):
             make_history.history.cache_clear()
             restart()
             for path, item in source.produce():
