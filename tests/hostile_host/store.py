@@ -36,6 +36,7 @@ class Held(FakeRun):
     """What the host holds of one run; `gates` are all that it ever started for it, the last one counts."""
 
     gates: list[Gate] = dataclasses.field(default_factory=list)
+    refusals: dict[str, Envelope] = dataclasses.field(default_factory=dict)
     handed: bool = False
     since: float = 0
 
@@ -172,6 +173,12 @@ class Store:
             raise GatewayRefused(409, "wrong-state", "the run has ended", "")
         self._once(self._held(parts).consents, (parts[3], party), envelope.parse(body))
 
+    def _put_refusal(self, party: str, parts: list[str], body: bytes, *_: Any) -> None:
+        self._once(self._held(parts).refusals, party, envelope.parse(body))
+
+    def _get_refusals(self, _: str, parts: list[str], *__: Any) -> Any:
+        return {"refusals": [schema.encode(e) for e in self._held(parts).refusals.values()]}
+
     def _get_consents(self, _: str, parts: list[str], *__: Any) -> Any:
         return {"consents": [schema.encode(e) for e in self._held(parts).consents.values()]}
 
@@ -297,7 +304,13 @@ class Store:
                 held.since = self.clock()
 
 
-_ONE = {"challenges": "challenge", "grants": "grant", "consents": "consent", "cosignatures": "cosignature"}
+_ONE = {
+    "challenges": "challenge",
+    "grants": "grant",
+    "consents": "consent",
+    "cosignatures": "cosignature",
+    "refusals": "refusal",
+}
 
 
 def name_of(parts: list[str]) -> str:
