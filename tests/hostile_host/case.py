@@ -11,6 +11,8 @@ from tests.hostile_host.checks import Seen
 from tests.hostile_host.scene import OWNERS, Scene
 
 Play = Callable[[Scene], None]
+ENDED = {"E5.no-receipt", "E5.run-refused"}
+"""What recipients are told of a run that ended and released nothing: clear, and the same for every reason."""
 SETTLED = {"not answered", "challenged", "settled", "unresolved"}
 
 
@@ -117,7 +119,7 @@ def judge(case: Case, ends: str, sees: tuple[str, ...]) -> Seen:
 def codes(seen: Seen) -> set[str]:
     """All that anybody was told."""
     told = {text for text in seen.told.values() if text[:1] == "E"}
-    return (set().union(*(seen.codes[owner] for owner in OWNERS)) | told) - {"E5.no-receipt"}
+    return (set().union(*(seen.codes[owner] for owner in OWNERS)) | told) - ENDED
 
 
 def words(seen: Seen) -> str:
