@@ -14,6 +14,7 @@ class Unit:
 
 
 _BROKER = ("tests/client_broker/test_broker.py",)
+_LEDGER = ("tests/client_broker/test_ledger.py", "tests/client_broker/test_freezing.py")
 UNITS = (
     Unit("enclave/gate/admit.py", ("tests/gate/test_admit.py",)),
     Unit("protocol/terms.py", ("tests/protocol/test_costs_and_sizes.py",)),
@@ -22,6 +23,6 @@ UNITS = (
     Unit("client/answers.py", (*_BROKER, "tests/client_broker/test_receipt.py")),
     Unit("client/grants.py", _BROKER),
     Unit("client/consent.py", (*_BROKER, "tests/client_broker/test_inbox.py")),
-    Unit("client/entries.py", ("tests/client_broker/test_ledger.py",)),
-    Unit("client/ledger.py", ("tests/client_broker/test_ledger.py",)),
+    Unit("client/entries.py", (*_LEDGER, "tests/client_broker/test_ledger_digests.py")),
+    Unit("client/ledger.py", _LEDGER),
 )
