@@ -83,14 +83,16 @@ def _csv_header(payload: memoryview) -> list[str]:
 def _read_parquet(payload: memoryview, names: list[str]) -> Any:
     file = pyarrow.parquet.ParquetFile(pa.BufferReader(payload), pre_buffer=False)
     _require(names, file.schema_arrow.names)
-    return file.read(columns=names, use_threads=False)
+    table = file.read(columns=names, use_threads=False)
+    table.validate(full=True)  # texts come as the owner wrote them, UTF-8 or not
+    return table
 
 
 def _read_arrow(payload: memoryview, names: list[str]) -> Any:
     with pyarrow.ipc.open_file(pa.BufferReader(payload), options=pyarrow.ipc.IpcReadOptions(use_threads=False)) as file:
         _require(names, file.schema.names)
         table = file.read_all().select(names)
-    table.validate(full=True)  # unlike the other two formats, buffers come as the owner wrote them
+    table.validate(full=True)  # buffers come as the owner wrote them
     return table
 
 
