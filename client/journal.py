@@ -38,6 +38,7 @@ EVENTS: Final[Mapping[str, tuple[Level, tuple[str, ...]]]] = MappingProxyType({
     "did": ("info", ("run", "did")),
     "would-not": ("warning", ("run", "code")),
     "gateway-silent": ("warning", ()),
+    "not-let-in": ("warning", ()),
     "gateway-answers": ("info", ()),
     "refused-to-go-on": ("error", ("code",)),
     "crashed": ("error", ("kind", "place")),

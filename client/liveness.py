@@ -20,7 +20,7 @@ FILE: Final = "broker.health"
 STALE: Final = 300
 """Seconds without a sign after which a broker counts as stuck; one step can wait for a gateway for minutes."""
 _MOST: Final = 4096
-State = Literal["starting", "answering", "gateway-silent"]
+State = Literal["starting", "answering", "gateway-silent", "not-let-in"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

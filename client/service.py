@@ -17,7 +17,7 @@ from typing import Final, Never
 
 from sealroom.client import liveness
 from sealroom.client.desk import Event
-from sealroom.client.errors import Unreachable
+from sealroom.client.errors import NotAuthorized, Unreachable
 from sealroom.client.journal import Journal, code
 from sealroom.client.liveness import State
 from sealroom.protocol.errors import SealroomError
@@ -65,6 +65,9 @@ class Service:
         except Unreachable:
             self._be("gateway-silent")
             return
+        except NotAuthorized:  # the operator may not have registered the agreement yet, or has restored a store
+            self._be("not-let-in")
+            return
         self._be("answering")
         now: set[tuple[str, str, str]] = {(event.kind, event.run, code(event.error)) for event in events}
         for event in events:
@@ -76,7 +79,9 @@ class Service:
         if state != self._state:
             if state == "gateway-silent":
                 self._journal.say("gateway-silent")
-            elif self._state == "gateway-silent":
+            elif state == "not-let-in":
+                self._journal.say("not-let-in")
+            elif self._state != "starting":
                 self._journal.say("gateway-answers")
         self._state = state
         liveness.show(self._folder, state, now=time.time())

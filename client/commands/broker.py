@@ -14,7 +14,7 @@ from sealroom.client import advice, choosing, journal, liveness, ui
 from sealroom.client import service as services
 from sealroom.client.broker import Broker
 from sealroom.client.desk import Event
-from sealroom.client.errors import Unreachable
+from sealroom.client.errors import NotAuthorized, Unreachable
 from sealroom.client.ledger import Ledger
 from sealroom.client.ui import Ended, Ui, check_lines, checks
 from sealroom.protocol.errors import UsageError
@@ -46,7 +46,8 @@ def command(ui: Ui, *, watch: bool, once: bool, service: bool, health: bool, eve
         return
     gateway = choosing.require_gateway(home)
     home.signing_key(), home.sealing_key()
-    with contextlib.suppress(Unreachable):
+    # Whoever keeps asking may ask before the operator has registered the agreement.
+    with contextlib.suppress(Unreachable, *((NotAuthorized,) if service or watch else ())):
         choosing.fetch(home, gateway)
     with Ledger.open(home.root, home.config.party) as ledger:
         broker = Broker(home, gateway, ledger, clock=time.time)
@@ -82,7 +83,7 @@ def _watch(ui: Ui, broker: Broker, every: float) -> None:
     while True:
         try:
             events = broker.step()
-        except Unreachable as error:
+        except (Unreachable, NotAuthorized) as error:
             events = [Event("no", "", f"{error.message}; trying again", error)]
         for event in events:
             if line(event) not in said:

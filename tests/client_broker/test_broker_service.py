@@ -18,7 +18,7 @@ import pytest
 
 from sealroom.client import journal, liveness, service
 from sealroom.client.desk import Event
-from sealroom.client.errors import Unreachable
+from sealroom.client.errors import NotAuthorized, Unreachable
 from sealroom.client.journal import EVENTS, FIELDS, Journal
 from sealroom.client.service import Service
 from sealroom.client.transport import GatewayRefused
@@ -125,6 +125,15 @@ def test_a_silent_gateway_is_said_once_and_that_it_answers_again(looped: Any):
     events = looped(Unreachable(SECRET), Unreachable(SECRET), [], [])
     assert [e["event"] for e in events] == [
         "broker-started", "gateway-silent", "gateway-answers", "broker-stopping", "broker-stopped",
+    ]  # fmt: skip
+    assert SECRET not in json.dumps(events)
+
+
+def test_a_gateway_that_knows_no_agreement_of_this_party_yet_is_asked_again(looped: Any):
+    events = looped(NotAuthorized(SECRET), NotAuthorized(SECRET), [], Unreachable(SECRET), [])
+    assert [e["event"] for e in events] == [
+        "broker-started", "not-let-in", "gateway-answers", "gateway-silent", "gateway-answers", "broker-stopping",
+        "broker-stopped",
     ]  # fmt: skip
     assert SECRET not in json.dumps(events)
 
