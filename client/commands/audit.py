@@ -16,7 +16,7 @@ from sealroom.client.ui import Ui
 from sealroom.protocol.errors import UsageError
 
 
-@click.group("audit", epilog="\b\nExample:\n  sealroom audit verify history --root root.der")
+@click.group("audit", params=ui.early_options(), epilog="\b\nExample:\n  sealroom audit verify history --root root.der")
 def command() -> None:
     """Export an agreement's history, and prove it offline."""
 

@@ -156,7 +156,8 @@ def test_everything_goes_once_in_order_and_comes_out_complete(
     approving.approve(bank, bank.agreement().id, MEASUREMENT, days=30)
     sizes: list[int] = []
     done = submitting.everything(bank, as_gateway(memory), bank.agreement(), (), sizes.append)
-    assert memory.calls == ["agreement", "statement", "manifest", "chunk 0"]
+    # The operator names the log, the bank approves.
+    assert memory.calls == ["agreement", "statement", "statement", "manifest", "chunk 0"]
     assert (len(done.statements), done.objects) == (1, ("customers",))
     assert sum(sizes) == submitting.size_of(bank, bank.objects())
     assert outbox.waiting(bank, bank.agreement().id) == []

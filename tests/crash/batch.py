@@ -14,7 +14,7 @@ from tests.crash.template import OWNERS, RULES
 
 NEVER = {"at": "never"}
 IN_ENCLAVE = (
-    "after (commit (note guest|step evidence|put_grant|step granted|add_offer)|sending .*"
+    "after (commit (note guest|put_evidence|put_grant|step granted|add_offer)|sending .*"
     "|receiving (evidence|progress .*|offer))( #.*)?"
 )
 """Points of the gateway at which there is a gate."""

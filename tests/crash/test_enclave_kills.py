@@ -11,7 +11,7 @@ from tests.crash.programs import ALL, until
 from tests.crash.setting import Scene
 from tests.crash.template import OWNERS, RULES
 
-LAUNCHED, ASSIGNED, ATTESTED = "after commit note guest", "after sending assign", "after commit step evidence"
+LAUNCHED, ASSIGNED, ATTESTED = "after commit note guest", "after sending assign", "after commit put_evidence"
 GRANTED, COMPUTING, SEALING = (
     "after sending object #3",
     "after receiving progress computing",

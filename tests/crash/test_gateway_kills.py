@@ -18,7 +18,7 @@ RESUMES = (
     "|after receiving evidence"
 )
 """Before evidence is shown a run goes back to the queue, at most twice; after the receipt nothing is lost."""
-FAILS = "after commit (step evidence|put_grant|add_offer)|before commit add_receipt .*"
+FAILS = "after commit (put_evidence|put_grant|add_offer)|before commit add_receipt .*"
 """In between, keys may have gone to an enclave that nobody can find again."""
 
 
@@ -92,7 +92,7 @@ def test_a_run_fails_if_its_gateway_dies_between_evidence_and_receipt(scene, tab
 
 def test_nobody_can_grant_to_an_enclave_whose_gateway_has_died(scene):
     """Also not while the gateway that came back still clears up: the processor does not answer it here."""
-    scene.start_gateway({"at": "after commit step evidence"})
+    scene.start_gateway({"at": "after commit put_evidence"})
     run = scene.ask()
     for party in OWNERS:
         assert scene.broker_once(party)[0] == 0
