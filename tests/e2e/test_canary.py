@@ -57,8 +57,11 @@ class Overheard(Stage):
                 certificate=tls / "certificate.pem", key=tls / "key.pem",
             )  # fmt: skip
             stack.callback(traffic.close)
+            engine = engine_of(self.props)
+            if engine is not None:
+                stack.callback(engine.close)
             self.watch = Watch(
-                seen / "watch", runs=self.host_home / "runs", plant=LEFT.encode(), engine=engine_of(self.props),
+                seen / "watch", runs=self.host_home / "runs", plant=LEFT.encode(), engine=engine,
                 image=self.props.image,
             )  # fmt: skip
             stack.callback(self.watch.close)

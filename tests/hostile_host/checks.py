@@ -20,7 +20,8 @@ from sealroom.protocol.statements import Consent, Grant, Offer, Receipt, Request
 from tests.hostile_host import gates
 from tests.hostile_host.scene import CONTENTS, OWNERS, RECIPIENTS, Scene
 
-CODE = re.compile(r"\bE[0-9]\.[a-z][a-z0-9-]+")
+CODE = re.compile(r"\bE[0-9]\.[a-z][a-z0-9-]{5,}")
+"""A code of an error; shorter ones would be found in ciphertext by chance."""
 Release = tuple[str, str, str]
 """Run, recipient, rule."""
 

@@ -68,7 +68,7 @@ def built_image() -> tuple[str, str]:
         NoPlaceError: there is none, or the sources are newer.
     """
     command = [ROOT / "deploy" / "launcher.sh", ROOT / "build" / "image"]
-    environment = {**os.environ, "LAUNCHER": "docker"}
+    environment = {**os.environ, "LAUNCHER": "docker", "BUILD": "no"}
     chosen = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     if chosen.returncode:
         raise NoPlaceError(chosen.stderr.strip().removeprefix("sealroom: error: ") or "no launch in Docker")
@@ -110,15 +110,14 @@ def _client(engine: str, image: str) -> Iterator[Any]:
     import docker  # noqa: PLC0415 -- only this place needs the package
     import docker.errors  # noqa: PLC0415
 
-    try:
-        client = docker.DockerClient(base_url=engine, timeout=_SECONDS)
-        client.images.get(image)
-    except (docker.errors.DockerException, OSError) as error:
-        raise NoPlaceError(f"no engine answers at {engine} that has the image") from error
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            client = docker.DockerClient(base_url=engine, timeout=_SECONDS)
+            stack.callback(client.close)
+            client.images.get(image)
+        except (docker.errors.DockerException, OSError) as error:
+            raise NoPlaceError(f"no engine answers at {engine} that has the image") from error
         yield client
-    finally:
-        client.close()
 
 
 def _read(file: Path, otherwise: str) -> Results:
