@@ -116,7 +116,8 @@ def test_with_room_again_calls_are_answered(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2], ids=lambda version: version.name)
 def test_tls_below_1_3_is_refused(port: int, version: ssl.TLSVersion) -> None:
-    with pytest.raises(ssl.SSLError, match=r"(?i)protocol"):
+    # Some versions of Python get to read the alert, others find the connection closed.
+    with pytest.raises(ssl.SSLError, match=r"(?i)protocol|closed"):
         connect(port, maximum_version=version)
     with connect(port) as sock:
         assert sock.version() == "TLSv1.3"
