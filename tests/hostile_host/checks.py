@@ -20,8 +20,9 @@ from sealroom.protocol.statements import Consent, Grant, Offer, Receipt, Request
 from tests.hostile_host import gates
 from tests.hostile_host.scene import CONTENTS, OWNERS, RECIPIENTS, Scene
 
-CODE = re.compile(r"\bE[0-9]\.[a-z][a-z0-9-]{5,}")
-"""A code of an error; shorter ones would be found in ciphertext by chance."""
+CODE = re.compile(r"\bE[0-9]\.[a-z][a-z0-9-]+")
+TEXT = re.compile(rb"[\x20-\x7e]{10,}")
+"""What is text within bytes that are not: in ciphertext a few characters stand by chance, a line of text does not."""
 Release = tuple[str, str, str]
 """Run, recipient, rule."""
 
@@ -220,8 +221,16 @@ def host_was_told_nothing(scene: Scene) -> None:
     for content in (*CONTENTS.values(), *set(allowed(scene).values())):
         assert content not in everything, "plaintext reached the host"
         assert base64.b64encode(content)[:-4] not in everything, "plaintext reached the host"
-    words = CODE.search(everything.decode("latin-1"))
-    assert words is None, f"the host was told {words}"
+    told = {found for said in seen for text in _texts(said) for found in CODE.findall(text)}
+    assert told == set(), f"the host was told {told}"
+
+
+def _texts(said: bytes) -> list[str]:
+    """All of what is text, and every readable stretch of what is not."""
+    try:
+        return [said.decode()]
+    except UnicodeDecodeError:
+        return [stretch.decode("ascii") for stretch in TEXT.findall(said)]
 
 
 def codes(scene: Scene) -> dict[str, frozenset[str]]:
