@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -184,13 +185,32 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
     genuine = hashlib.file_digest
 
     def slow(source, name):
-        (image / "app" / "boot.py").write_text("print('changed meanwhile')\n")
+        with (image / "app" / "boot.py").open("a") as file:
+            file.write("print('changed meanwhile')\n")
         return genuine(source, name)
 
     monkeypatch.setattr(hashlib, "file_digest", slow)
     with pytest.raises(Malformed) as caught:
         measure(image)
     assert caught.value.code == "E1.tree-changing"
+
+
+def test_a_file_that_is_linked_while_it_is_read_measures_the_same(tmp_path, monkeypatch):
+    image = images.folder(tmp_path / "image")
+    before = measure(image).value
+    genuine, links = hashlib.file_digest, []
+    number = (image / "app" / "boot.py").stat().st_ino
+
+    def slow(source, name):
+        if os.fstat(source.fileno()).st_ino == number and len(links) < tree._READS - 1:
+            links.append(tmp_path / f"link-{len(links)}")
+            time.sleep(0.02)  # longer than the tick in which file systems count
+            links[-1].hardlink_to(image / "app" / "boot.py")
+        return genuine(source, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", slow)
+    assert measure(image).value == before
+    assert len(links) == tree._READS - 1
 
 
 def test_a_name_that_is_not_utf8_is_refused(tmp_path):

@@ -86,6 +86,10 @@ class Scene:
     def points(self, program: str) -> list[str]:
         return [found["point"] for found in self.struck(program)]
 
+    def said(self, program: str) -> str:
+        """The end of a program's log."""
+        return self.programs[program].log.read_text("utf-8")[-4000:]
+
     def start_brokers(self) -> None:
         for party in OWNERS:
             self.start_broker(party)

@@ -66,7 +66,7 @@ class Keeper:
 def test_a_run_outlives_a_gateway_that_dies_before_evidence_or_after_the_receipt(scene, table):
     keeper = Keeper(scene, RESUMES)
     run = keeper.ask(RULES)
-    assert keeper.ended(run) == "done"
+    assert keeper.ended(run) == "done", (keeper.points, keeper.scene.said("gateway"))
     died = " ".join(keeper.points)
     for part in ("add", "challenge bank", "challenge partner", "guest", "evidence", "receipt", "consent", "cosig"):
         assert part in died

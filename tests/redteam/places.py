@@ -51,11 +51,9 @@ def in_container(engine: str, image: str, only: Sequence[str] = ()) -> Results:
         os.chmod(folder, 0o777)  # noqa: S103 -- the guest is another user
         container = client.api.create_container_from_config(_container(image, folder, only))["Id"]
         try:
-            said = client.api.attach(container, stdout=True, stderr=True, stream=True)
             client.api.start(container)
-            for line in said:
-                os.write(1, line)
             status = client.api.wait(container, timeout=_SECONDS)
+            os.write(1, client.api.logs(container))
         finally:
             client.api.remove_container(container, force=True, v=True)
         return _read(Path(folder, "results.json"), f"the runner ended with {status}")
@@ -90,6 +88,7 @@ def _environment() -> dict[str, str]:
 
 def _container(image: str, folder: str, only: Sequence[str]) -> dict[str, Any]:
     settings = hardening.requested(Path(folder), _SHARE)
+    settings["LogConfig"] = {"Type": "json-file", "Config": {}}
     settings["Mounts"] = [
         {"Type": "bind", "Source": str(ROOT / "tests"), "Target": f"{_IN_CONTAINER}/tests", "ReadOnly": True},
         {"Type": "bind", "Source": folder, "Target": f"{_IN_CONTAINER}/results", "ReadOnly": False},
