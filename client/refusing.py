@@ -2,8 +2,9 @@
 
 Runs in: an owner's broker, and owners who read why.   Believes: signatures of the agreement's parties.   Spec: §5.10.
 
-A broker refuses for good only what no later statement can heal. What may still come, an approval above all, it waits
-for; what a lying gateway could cause by its log alone, it does not sign.
+A program that is not approved when its evidence comes is refused at once, though an approval may be on its way: the
+record is worth more than the wait, which would keep an enclave and the queue behind it. What another moment or home may
+take away is not signed, nor what a lying gateway could cause by its log alone.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from sealroom.protocol.statements import Request, evidence_digest
 
 PADDED: Final = 256
 MAY_HEAL: Final = frozenset({
-    "E3.measurement", "E3.no-challenge", "E3.other-nonce", "E3.other-version", "E3.request-expired", "E3.not-yet-valid",
+    "E3.no-challenge", "E3.other-nonce", "E3.other-version", "E3.request-expired", "E3.not-yet-valid",
     "E3.agreement-expired", "E3.not-mine", "E3.second-broker", "E3.second-evidence", "E3.log-key", "E2.other-run",
 })  # fmt: skip
 """Reasons that another statement, another moment or another home can take away, and those that end the run anyway."""

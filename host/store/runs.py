@@ -200,7 +200,7 @@ class Runs:
         return stepped
 
     def put_refusal(self, run: Run, party: str, refusal: Statement, now: float) -> None:
-        """Take an owner's refusal once, and end the run; the same bytes again change nothing.
+        """Take an owner's refusal once, and end the run if none did; the same bytes again change nothing.
 
         Raises:
             Problem: 403 not an owner, 409 `already-there` or `wrong-state`.
@@ -213,7 +213,8 @@ class Runs:
                 return
             if row is not None:
                 raise conflict("already-there", "this party has refused the run in other words")
-            self.step(self.get(run.run), "refuse", now)
+            if (run := self.get(run.run)).state != runs.REFUSED:  # another owner's refusal may have ended it
+                self.step(run, "refuse", now)
             self.database.write("INSERT INTO refusals VALUES (?, ?, ?)", run.run, party, refusal.data)
             self.log.add(run.agreement, refusal, now)
 
