@@ -154,6 +154,8 @@ def _tamper(report: Report) -> str:
     text = (
         f"<p>One byte of <code>{_t(tamper['file'])}</code> was changed before another launch. The measurement changed "
         f"with it, and {_t(tamper['refused_by'])} gave no key: <code>{_t(tamper['reason'])}</code></p>"
+        f"<p>The refusal is signed and in the agreement's log, whose {_t(tamper['history']['entries'])} entries were "
+        "proven offline.</p>"
     )
     return _card("One changed byte", text)
 

@@ -75,8 +75,10 @@ def _tamper(scene: Stage, url: str, say: Say) -> dict[str, Any]:
     """Launch a copy of the image with one byte changed, and have the owners' brokers answer it."""
     with _tampered_image(scene.props) as image, scene.gateway(url, image):
         refused = scene.refused_run("overlap")
-    say(telling.TAMPERED.format(file=TAMPERED, **refused))
-    return {"file": TAMPERED, **refused}
+        exported = scene.export()
+    history = scene.proven(refused, exported)
+    say(telling.TAMPERED.format(file=TAMPERED, **refused, **history))
+    return {"file": TAMPERED, **refused, "history": history}
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +218,7 @@ class Stage:
         return found
 
     def refused_run(self, rule: str) -> dict[str, str]:
-        """Ask for a run and let both brokers answer until one refuses the evidence: who, and in which words.
+        """Ask for a run and let both brokers answer until one refuses the evidence: which, who, and in which words.
 
         Raises:
             DemoFailed: nobody refused.
@@ -231,11 +231,29 @@ class Stage:
                 answer = owner.type("broker", "--once", may_fail=True)
                 if answer["exit"] == ATTESTATION_MISMATCH:
                     reason = next(line for line in answer["said"].splitlines() if "error" in line)
-                    return {"refused_by": owner.name, "reason": reason.removeprefix("sealroom: error: ")}
+                    return {"run": run, "refused_by": owner.name, "reason": reason.removeprefix("sealroom: error: ")}
             if state in wire.RUN_FINAL_STATES:
                 break
             time.sleep(POLL_SECONDS)
         raise DemoFailed("nobody refused the changed image")
+
+    def proven(self, refused: Mapping[str, str], exported: Path) -> dict[str, Any]:
+        """Prove the whole history offline, and find in it that this run was refused; its numbers.
+
+        Raises:
+            DemoFailed: the history does not say so.
+        """
+        found = self.bank.type("audit", "verify", exported, "--root", self.root)
+        said = [fact for fact in found["facts"] if (fact["run"], fact["what"]) == (refused["run"], "declined")]
+        if [fact["party"] for fact in said] != [refused["refused_by"]]:
+            raise DemoFailed("the history does not hold the refusal")
+        return {"entries": found["entries"], "runs": found["runs"], "receipts": found["receipts"]}
+
+    def export(self) -> Path:
+        """What the gateway logged, for an auditor."""
+        folder = self.props.folder / "history"
+        self.bank.type("audit", "export", folder)
+        return folder
 
     def slot(self) -> dict[str, Any]:
         """Seconds of the slots of hidden code, and the bits that its choice of when to end was charged with per run."""

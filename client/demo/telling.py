@@ -57,6 +57,8 @@ TAMPERED = """
      and launched it again. Its measurement changed, and no owner gave it a key:
 
         {reason}
+
+     The refusal is signed, and in the log: {entries} entries, {runs} runs, proven offline by the bank.
 """
 
 

@@ -213,8 +213,8 @@ class Runs:
                 return
             if row is not None:
                 raise conflict("already-there", "this party has refused the run in other words")
-            if (run := self.get(run.run)).state != runs.REFUSED:  # another owner's refusal may have ended it
-                self.step(run, "refuse", now)
+            if not self.refusals(run.run):  # another owner's may have ended the run before
+                self.step(self.get(run.run), "refuse", now)
             self.database.write("INSERT INTO refusals VALUES (?, ?, ?)", run.run, party, refusal.data)
             self.log.add(run.agreement, refusal, now)
 

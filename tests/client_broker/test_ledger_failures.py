@@ -308,12 +308,11 @@ def test_an_approval_that_has_expired_stays_expired_when_the_clock_steps_back_a_
     world.gateway.posted_statements.clear()
     for party in ("bank", "partner"):
         world.approve(party, not_after=end)
-    world.ask()
-    world.clock.now = end - 1
-    world.step()
     world.clock.now = end + 30
     world.step("bank")
     world.clock.now = end - 20
+    world.ask()
+    world.step()
     events = world.step("bank")["bank"]
     assert [event.error.code for event in events if event.error] == ["E3.measurement"]
     with world.ledger("bank") as ledger:

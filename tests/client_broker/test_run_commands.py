@@ -218,10 +218,11 @@ def test_a_broker_that_refuses_evidence_says_every_check_and_what_else_it_did(wo
     code, answer, talk = typed("bank", "broker")
     assert code == 6
     assert [(event["kind"], event["run"], event["code"]) for event in answer["events"]] == [
-        ("no", run, "E3.measurement")
+        ("declined", run, None),
+        ("no", run, "E3.measurement"),
     ]
     made = answer["error"]["checks"]
-    assert made == answer["events"][0]["checks"]
+    assert made == answer["events"][1]["checks"]
     assert [check["name"] for check in made if check["outcome"] == "fail"] == ["measurement"]
     for check in made:
         assert talk.count(f" {check['name']}: {check['value']}; expected: {check['expectation']}") >= 1

@@ -67,6 +67,9 @@ def check_any(report: dict[str, Any], folder: Path, launcher: str) -> None:
     assert report["tamper"]["refused_by"] in {party["party"] for party in report["inputs"]}
     assert "[E3.measurement]" in report["tamper"]["reason"]
     assert report["measurement"] not in report["tamper"]["reason"]
+    history = report["tamper"]["history"]
+    assert history["runs"] == history["receipts"] + 1  # every run but the refused one
+    assert "proven offline" in (folder / "report.html").read_text("utf-8")
     assert all(0 <= purse["spent"] <= purse["total"] for purse in report["budgets"])
     page = (folder / "report.html").read_text("utf-8")
     assert "<h1>" in page

@@ -154,9 +154,17 @@ def test_a_refusal_ends_the_run_for_all_and_only_owners_make_one(gateway: Any, h
     g.call.ok("partner", "PUT", f"{path}/partner", refusal)
     again = g.parties.of("partner", "refusal", g.agreement, request=run, created=7)
     assert helpers.code(g.call("partner", "PUT", f"{path}/partner", again)) == (409, "already-there")
-    late = g.parties.of("bank", "refusal", g.agreement, request=run)
-    assert helpers.code(g.call("bank", "PUT", f"{path}/bank", late)) == (409, "wrong-state")
     assert g.state(run) == "refused"
     (said,) = g.call.ok("compliance", "GET", path)["refusals"]
     assert base64.b64decode(said["payload"]) == refusal.unverified_payload
     assert [e["kind"] for e in entries(g)][-1] == "refusal"
+    g.call.ok("bank", "PUT", f"{path}/bank", g.parties.of("bank", "refusal", g.agreement, request=run))
+    assert [e["kind"] for e in entries(g)][-2:] == ["refusal", "refusal"]
+
+
+def test_a_run_that_ended_otherwise_takes_no_refusal(gateway: Any, helpers: Any) -> None:
+    g = gateway
+    run = g.start()
+    g.call.ok("bank", "POST", f"/runs/{run}/stop")
+    late = g.parties.of("partner", "refusal", g.agreement, request=run)
+    assert helpers.code(g.call("partner", "PUT", f"/runs/{run}/refusals/partner", late)) == (409, "wrong-state")
