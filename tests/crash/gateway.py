@@ -59,14 +59,17 @@ def _killed(pid: int) -> bool:
 
 
 def commit_name(frame: FrameType | None) -> str:
-    """What is being written: the method of the store that asked for it, and the little that tells two calls apart."""
+    """What is being written: the method of the store that asked for it, and the little that tells two calls apart.
+
+    Brokers cosign the log whenever they look, whatever state a run is in: that is named apart from what a run waits for.
+    """
     while frame is not None:
         path = Path(frame.f_code.co_filename)
         if path.parent.name == "store" and path.name != "database.py":
             told = [str(frame.f_locals[name]) for name in _TOLD if isinstance(frame.f_locals.get(name), str)]
             if frame.f_code.co_name == "note":
                 told.append("guest" if frame.f_locals["guest"] else "gone")
-            return " ".join([frame.f_code.co_name, *told])
+            return " ".join([*(["log"] if path.name == "log.py" else []), frame.f_code.co_name, *told])
         frame = frame.f_back
     return "other"
 
