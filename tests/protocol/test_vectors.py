@@ -54,6 +54,7 @@ def test_every_step_of_the_offline_check_has_a_vector_that_breaks_it():
     assert stages("agreement-chain") == set("1234")
     assert stages("bundle-size") == {"size", "manifest"}
     assert stages("decision") == {"officer", "about"}
+    assert stages("witness") == {"decode", "party", "signature", "challenge", "statements"}
 
 
 @pytest.mark.parametrize("kind", run_statements.KINDS)

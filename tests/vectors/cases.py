@@ -16,7 +16,7 @@ SHARED = FOLDER / "shared"
 FORMATS = (
     "canonical-json", "envelope", "sealed-object", "bundle", "bundle-size", "agreement", "agreement-chain",
     "statement", "standing", "decision", "request-admission", "grant", "share", "release", "receipt-bundle",
-    "log-note", "log-proof",
+    "log-note", "log-proof", "witness",
 )  # fmt: skip
 EVIDENCE = "e1" * 32
 CHECKPOINT = "c0" * 32

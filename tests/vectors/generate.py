@@ -22,6 +22,7 @@ from tests.vectors import (
     make_releases,
     make_run,
     make_statements,
+    make_witness,
     platform,
 )
 from tests.vectors.cases import Vector
@@ -34,7 +35,16 @@ def files() -> Files:
     """Every generated file by its path below this folder."""
     found: Files = {}
     with _determined(found) as restart:
-        for source in (make_formats, make_documents, make_run, make_releases, make_statements, make_bundles, make_log):
+        for source in (
+            make_formats,
+            make_documents,
+            make_run,
+            make_releases,
+            make_statements,
+            make_bundles,
+            make_log,
+            make_witness,
+        ):
             make_history.history.cache_clear()
             restart()
             for path, item in source.produce():

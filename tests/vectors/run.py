@@ -23,7 +23,7 @@ from sealroom.protocol.errors import Refused
 from sealroom.protocol.keys import from_text
 from sealroom.protocol.sealed import CHUNK, TAG, Manifest, Opener
 from sealroom.protocol.statements import Offer, Stop
-from tests.vectors import cases, run_log, run_statements
+from tests.vectors import cases, run_log, run_statements, run_witness
 from tests.vectors.cases import Vector
 
 Ending = tuple[str, str]
@@ -240,4 +240,5 @@ RUNNERS: dict[str, Callable[[Vector], Ending]] = {
     "release": a_release,
     **run_statements.RUNNERS,
     **run_log.RUNNERS,
+    **run_witness.RUNNERS,
 }
