@@ -61,7 +61,7 @@ def _killed(pid: int) -> bool:
 def commit_name(frame: FrameType | None) -> str:
     """What is being written: the method of the store that asked for it, and the little that tells two calls apart.
 
-    Brokers cosign the log whenever they look, whatever state a run is in: that is named apart from what a run waits for.
+    Brokers cosign the log whenever they look, whatever state a run is in: that has a name of its own.
     """
     while frame is not None:
         path = Path(frame.f_code.co_filename)
