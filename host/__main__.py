@@ -20,6 +20,7 @@ import click
 from sealroom.host import settings, tls, upkeep
 from sealroom.host.backup import BackupError
 from sealroom.host.settings import BadSettings, Settings
+from sealroom.host.store.errors import StoreError
 
 _HOME = click.option(
     "--home", type=click.Path(path_type=Path, file_okay=False), required=True, help="The operator's folder."
@@ -42,13 +43,15 @@ def cli() -> None:
 @click.option("--launcher", type=click.Choice(["process", "docker"]), default="process", show_default=True)
 @click.option("--image", default="", help="Image folder (process), or image id sha256:... (docker).")
 @click.option("--processor", "processor_socket", default="", help="Socket of the simulated secure processor.")
+@click.option("--database", default="", help="postgresql://... without a password; default: a file in the home.")
 @click.option("--docker-engine", default="unix:///var/run/docker.sock", show_default=True, help="The engine's socket.")
 def init(home: Path, listen: str, *, as_json: bool, **values: Any) -> None:
     """Make a home: settings, and a TLS key with a certificate that parties pin."""
     host, port = _address(listen)
     home = home.resolve()
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = Settings(home=home, listen_host=host, listen_port=port, **values)
+    upkeep.require_empty(made.database)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     tls.create(certificate=made.certificate, key=made.private_key, url=made.url, now=dt.datetime.now(dt.UTC))
     settings.save(made)
     _print(_card(made), as_json=as_json)
@@ -79,7 +82,7 @@ def status(home: Path, *, as_json: bool) -> None:
     from sealroom.host.store import open_store  # noqa: PLC0415
 
     used = settings.load(home.resolve())
-    store = open_store(used.home, most=used.store_most, resume=False)
+    store = open_store(used.home, most=used.store_most, database=used.database, resume=False)
     rows = store.database.all("SELECT state FROM runs")
     states = dict(sorted(Counter(row["state"] for row in rows).items()))
     counts = {
@@ -120,10 +123,11 @@ def backup(home: Path, file: Path, *, as_json: bool) -> None:
 @cli.command()
 @_HOME
 @_JSON
+@click.option("--database", default="", help="Put what the gateway knew into this empty PostgreSQL database.")
 @click.argument("file", type=_FILE)
-def restore(home: Path, file: Path, *, as_json: bool) -> None:
+def restore(home: Path, file: Path, database: str, *, as_json: bool) -> None:
     """Make a new home out of a backup, every byte of it checked; a home that is there is never touched."""
-    _print(upkeep.restore(home, file), as_json=as_json)
+    _print(upkeep.restore(home, file, database=database), as_json=as_json)
 
 
 def main() -> None:
@@ -134,6 +138,8 @@ def main() -> None:
         _fail(str(error), "see `sealroom-host --help` and host.toml in the home", 2)
     except upkeep.NotReadyError as error:
         _fail(str(error), "see the gateway's log, and docs/OPERATING.md", 1)
+    except StoreError as error:
+        _fail(f"the database cannot be used: {error}", "see docs/OPERATING.md on PostgreSQL", 1)
     except BackupError as error:
         _fail(f"no backup was made or restored: {error}", "nothing was changed", 1)
     except FileExistsError as error:

@@ -9,6 +9,7 @@ holds the gateway's own TLS key, and so is as private as the home; everything el
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import hashlib
 import io
@@ -24,6 +25,7 @@ from typing import IO, Any
 
 from sealroom.host import settings
 from sealroom.host.store import snapshot
+from sealroom.host.store.database import FILE
 from sealroom.host.store.snapshot import BadSnapshotError
 
 FORMAT = "sealroom/host-backup/v1"
@@ -48,8 +50,10 @@ def alone(home: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def make(home: Path, target: Path, *, now: float) -> dict[str, int]:
+def make(home: Path, target: Path, *, database: str = "", now: float) -> dict[str, int]:
     """Write a backup of `home`, whose gateway may run, to the new file `target`; how many files and bytes.
+
+    `database` is the URL of its PostgreSQL database, if it has one; the backup holds a SQLite file either way.
 
     Raises:
         BackupError: a file is missing or not what its name says.
@@ -58,7 +62,7 @@ def make(home: Path, target: Path, *, now: float) -> dict[str, int]:
     copy = home / f".snapshot-{secrets.token_hex(4)}.db"
     with alone(home), _new(target) as file:
         try:
-            snapshot.take(home / "host.db", copy)
+            snapshot.take(home, database, copy)
             found = _listed(home, copy)
             with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
                 text = json.dumps(
@@ -76,8 +80,11 @@ def make(home: Path, target: Path, *, now: float) -> dict[str, int]:
     return {"files": len(found), "bytes": sum(size for _, (size, _) in found.values())}
 
 
-def restore(source: Path, home: Path) -> dict[str, int]:
+def restore(source: Path, home: Path, *, database: str = "") -> dict[str, int]:
     """Make `home`, which must not be there or be empty, out of a backup; how many files and bytes.
+
+    With `database` its rows go into that empty PostgreSQL database, else they stay in the home's own file, wherever
+    they came from: a restored gateway never goes on in the database that the backup was made of.
 
     Raises:
         BackupError: the backup is damaged or incomplete, or `home` is in use.
@@ -92,6 +99,7 @@ def restore(source: Path, home: Path) -> dict[str, int]:
         with source.open("rb") as file, tarfile.open(fileobj=file, mode="r|") as archive:
             found = _unpack(archive, building)
         _complete(building, set(found))
+        _settle(building, database)
         building.rename(home)
         _sync(home.parent)
     except (tarfile.TarError, EOFError, BadSnapshotError) as error:
@@ -100,6 +108,19 @@ def restore(source: Path, home: Path) -> dict[str, int]:
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return {"files": len(found), "bytes": sum(size for size, _ in found.values())}
+
+
+def _settle(folder: Path, database: str) -> None:
+    """Put the rows where the restored gateway is to have them, and say so in its settings."""
+    before = settings.load(folder)
+    settings.choose_database(folder, database)
+    after = settings.load(folder)
+    if dataclasses.replace(after, database=before.database) != before or after.database != database:
+        raise BackupError("its settings could not be set to the database")
+    if database:
+        snapshot.put(folder / FILE, database)
+        for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
+            (folder / name).unlink(missing_ok=True)
 
 
 def _listed(home: Path, copy: Path) -> dict[str, tuple[Path, tuple[int, str]]]:

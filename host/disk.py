@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import errno
 import os
-import sqlite3
 from pathlib import Path
 
 from sealroom.host.problems import Problem
+from sealroom.host.store.errors import FullError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -31,9 +31,7 @@ def is_low(folder: Path, reserve: int) -> bool:
 
 def is_full(error: BaseException) -> bool:
     """Whether an error says that nothing more can be written."""
-    if isinstance(error, sqlite3.OperationalError):
-        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return isinstance(error, OSError) and error.errno in _FULL
+    return isinstance(error, FullError) or (isinstance(error, OSError) and error.errno in _FULL)
 
 
 def problem() -> Problem:

@@ -5,7 +5,6 @@ Runs in: host.   Believes: nothing.   Spec: §12.1.   A stranger who asks costs 
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable
 
@@ -13,6 +12,7 @@ from sealroom.host.journal import Journal, silent
 from sealroom.host.launcher.base import Launcher
 from sealroom.host.queue import Worker
 from sealroom.host.store import Store
+from sealroom.host.store.errors import StoreError
 
 EVERY = 5.0
 
@@ -63,8 +63,8 @@ def probe(store: Store, worker: Worker, launcher: Launcher) -> Callable[[], str 
 
     def ask() -> str | None:
         try:
-            store.database.number("SELECT count(*) FROM sqlite_schema")
-        except sqlite3.Error:
+            store.database.number("SELECT count(*) FROM log_key")
+        except StoreError:
             return "store"
         return launcher.check() if worker.is_sound else "worker"
 

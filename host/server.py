@@ -33,7 +33,8 @@ from sealroom.host.queue import Worker
 from sealroom.host.readiness import Readiness, probe
 from sealroom.host.settings import BadSettings, Settings
 from sealroom.host.speaking import Protocol
-from sealroom.host.store import open_store
+from sealroom.host.store import Store, open_store
+from sealroom.host.store.errors import InUseError
 
 
 def serve(settings: Settings, *, ready: Callable[[], None]) -> None:
@@ -50,7 +51,7 @@ def serve(settings: Settings, *, ready: Callable[[], None]) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _leave)  # until the server takes them
         bell, meters = Bell(), Meters()
-        store = open_store(settings.home, most=settings.store_most, changed=bell.ring)
+        store = _store(settings, bell)
         worker = Worker(
             store=store, settings=settings, launcher=launcher(settings), bell=bell, clock=time.time, journal=journal,
             launched=meters.launched,
@@ -65,6 +66,13 @@ def serve(settings: Settings, *, ready: Callable[[], None]) -> None:
         application = app.create(settings, store, journal=journal, readiness=readiness, counted=meters.answered)
         journal.say("gateway-started", launcher=settings.launcher)
         _Server(_config(settings, application), ready, _Leaving(worker, readiness, journal, settings.drain_wait)).run()
+
+
+def _store(settings: Settings, bell: Bell) -> Store:
+    try:
+        return open_store(settings.home, most=settings.store_most, database=settings.database, changed=bell.ring)
+    except InUseError as error:
+        raise BadSettings(str(error)) from error
 
 
 def _beside(stack: contextlib.ExitStack, settings: Settings, worker: Worker, readiness: Readiness) -> None:

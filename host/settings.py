@@ -14,7 +14,7 @@ import tomllib
 import typing
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from sealroom.protocol import wire
 
@@ -41,6 +41,8 @@ class Settings:
     image: str = ""
     processor_socket: str = ""
     docker_engine: str = "unix:///var/run/docker.sock"
+    # Where it keeps what it knows: "" for the file host.db in its home, or postgresql://... without a password.
+    database: str = ""
     # One enclave's share of the machine (docker launcher).
     memory: int = 4 << 30
     processes: int = 256
@@ -121,6 +123,15 @@ def save(settings: Settings) -> None:
         file.write("\n".join(["# Settings of this gateway; times in seconds, sizes in bytes.", *lines, ""]))
 
 
+def choose_database(home: Path, url: str) -> None:
+    """Have the file in `home` name another database; every other line stays as it is."""
+    path = home / FILE
+    lines = path.read_text("utf-8").splitlines()
+    kept = [line for line in lines if not re.match(r"\s*[\"']?database[\"']?\s*=", line)]
+    chosen = [f"database = {json.dumps(url)}"] if url else []
+    path.write_text("\n".join([*kept, *chosen, ""]), "utf-8")
+
+
 def _chosen(settings: Settings) -> list[tuple[str, Any]]:
     fields = [f for f in dataclasses.fields(settings) if f.name != "home"]
     return [(f.name, getattr(settings, f.name)) for f in fields if getattr(settings, f.name) != f.default]
@@ -152,6 +163,7 @@ def _check(settings: Settings) -> None:
         raise BadSettings("logs must be 'stderr' or 'files'")
     _check_numbers(settings)
     _check_url(settings.url)
+    check_database(settings.database)
 
 
 def _check_numbers(settings: Settings) -> None:
@@ -174,6 +186,29 @@ def _check_url(url: str) -> None:
         good = False
     if not good:
         raise BadSettings("public_url must be https://host[:port] without a path")
+
+
+def check_database(url: str) -> None:
+    """Return if it is "" or a URL of PostgreSQL without a password, as the settings are in every backup.
+
+    Raises:
+        BadSettings: it is not; the message does not repeat it.
+    """
+    if not url:
+        return
+    try:
+        parts = urlsplit(url)
+        secrets = {"password", "sslpassword"} & {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+        good = parts.scheme in ("postgresql", "postgres") and url.isprintable() and not {" ", "#"} & set(url)
+        good = good and url.partition(":")[2].startswith("//")
+    except ValueError:
+        good, parts, secrets = False, urlsplit(""), set()
+    if secrets or parts.password is not None:
+        raise BadSettings(
+            "database must hold no password; put it into a passfile (passfile=... in the URL, or ~/.pgpass)"
+        )
+    if not good:
+        raise BadSettings("database must be empty or postgresql://[user@][host]/name[?...]")
 
 
 def _bracketed(host: str) -> str:

@@ -5,6 +5,7 @@ Runs in: host.   Believes: the operator.   Spec: §12.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import ssl
 import time
@@ -14,7 +15,7 @@ from typing import Any
 from sealroom.host import backup as backups
 from sealroom.host import settings
 from sealroom.host.backup import alone
-from sealroom.host.settings import Settings
+from sealroom.host.settings import BadSettings, Settings
 
 _PATIENCE = 10.0
 
@@ -37,6 +38,22 @@ def health(home: Path) -> dict[str, Any]:
     return {"live": True, "ready": True}
 
 
+def require_empty(database: str) -> None:
+    """Return if a new gateway can begin in this database: it answers, keeps what it acknowledges, and holds nothing.
+
+    Raises:
+        StoreError: it does not.
+        BadSettings: it holds another gateway's data.
+    """
+    from sealroom.host.store.database import open_database  # noqa: PLC0415
+
+    if not database:
+        return
+    with contextlib.closing(open_database(Path(), database, alone=True)) as opened:
+        if opened.number("SELECT count(*) FROM agreements"):
+            raise BadSettings("this database holds what another gateway knew; restore that one's backup instead")
+
+
 def prune(home: Path, *, dry_run: bool) -> dict[str, Any]:
     """Remove what the settings no longer keep, also while the gateway runs; what was removed, or would be."""
     from sealroom.host.store import open_store  # noqa: PLC0415 (`health` is asked often, and need not wait)
@@ -44,7 +61,7 @@ def prune(home: Path, *, dry_run: bool) -> dict[str, Any]:
 
     used = settings.load(home.resolve())
     with alone(used.home):
-        store = open_store(used.home, most=used.store_most, resume=False)
+        store = open_store(used.home, most=used.store_most, database=used.database, resume=False)
         try:
             plan = Pruning(store, used).prune(time.time(), dry_run=dry_run)
         finally:
@@ -55,12 +72,13 @@ def prune(home: Path, *, dry_run: bool) -> dict[str, Any]:
 def backup(home: Path, target: Path) -> dict[str, Any]:
     """Write the home, whose gateway may run, to one new file."""
     used = settings.load(home.resolve())
-    return {"file": str(target), **backups.make(used.home, target, now=time.time())}
+    return {"file": str(target), **backups.make(used.home, target, database=used.database, now=time.time())}
 
 
-def restore(home: Path, source: Path) -> dict[str, Any]:
-    """Make a home out of a backup; one that is there is never touched."""
-    return {"home": str(home), **backups.restore(source, home.absolute())}
+def restore(home: Path, source: Path, *, database: str) -> dict[str, Any]:
+    """Make a home out of a backup; a home or a database that is there is never touched."""
+    settings.check_database(database)
+    return {"home": str(home), **backups.restore(source, home.absolute(), database=database)}
 
 
 def _status(used: Settings, path: str) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.postgres import Server
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,3 +32,14 @@ def shared() -> Path:
     if not (folder / "vectors" / "MANIFEST.json").is_file():
         pytest.skip("the shared reference data is not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server, started for the first test that asks; a skip, saying so, where there is none."""
+    server = Server()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()

@@ -11,8 +11,8 @@ from sealroom.client.gateway_log import LoggedAt, ShownEntry
 from sealroom.client.logbook import Logbook
 from sealroom.client.transport import GatewayRefused
 from sealroom.host.problems import Problem
-from sealroom.host.store.database import Database
 from sealroom.host.store.log import Log, size_of
+from sealroom.host.store.sqlite import Sqlite
 from sealroom.protocol import envelope
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.errors import NotGenuine
@@ -28,7 +28,7 @@ class PlayedLog:
     def __init__(self, folder: Path, agreement: str, name: str = "log.db") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.agreement = agreement
-        self.store = Log(Database(folder / name, changed=lambda: None))
+        self.store = Log(Sqlite(folder / name, changed=lambda: None))
         self.sizes: dict[str, int] = {}
 
     def add(self, signed: Envelope) -> None:

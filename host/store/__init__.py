@@ -1,4 +1,4 @@
-"""What the gateway keeps: one SQLite file for what it knows, and files named by digest for ciphertext.
+"""What the gateway keeps: one database for what it knows, and files named by digest for ciphertext.
 
 Runs in: host.   Believes: nothing.   Spec: §8.5.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sealroom.host.store.agreements import Agreements
 from sealroom.host.store.blobs import Blobs
-from sealroom.host.store.database import Database
+from sealroom.host.store.database import Database, open_database
 from sealroom.host.store.log import Log
 from sealroom.host.store.objects import Objects
 from sealroom.host.store.results import Results
@@ -35,12 +35,26 @@ class Store:
         self.database.close()
 
 
-def open_store(home: Path, *, most: int, changed: Callable[[], None] = lambda: None, resume: bool = True) -> Store:
-    """Open what is in `home`, or make it; `changed` is called after every commit that wrote.
+def open_store(
+    home: Path, *, most: int, database: str = "", changed: Callable[[], None] = lambda: None, resume: bool = True
+) -> Store:
+    """Open what is in `home` and in the database of that URL, or make it; `changed` is called after every commit.
 
     `resume` clears up what an interruption left; only the one gateway of the home does that.
+
+    Raises:
+        StoreError: the database cannot be used; InUseError if another gateway has it.
     """
-    database, blobs = Database(home / "host.db", changed=changed), Blobs(home / "blobs")
+    made = open_database(home, database, changed=changed, alone=resume)
+    try:
+        return _over(made, home, most=most, resume=resume)
+    except BaseException:
+        made.close()
+        raise
+
+
+def _over(database: Database, home: Path, *, most: int, resume: bool) -> Store:
+    blobs = Blobs(home / "blobs")
     if resume:
         blobs.clear_up()
     log = Log(database)

@@ -29,7 +29,10 @@ class Agreements:
         """Whether this is the first time that `key` used `nonce`; expired ones are forgotten."""
         with self.database.writing():
             self.database.write("DELETE FROM nonces WHERE expires < ?", now)
-            return self.database.write("INSERT OR IGNORE INTO nonces VALUES (?, ?, ?)", key, nonce, expires) == 1
+            return (
+                self.database.write("INSERT INTO nonces VALUES (?, ?, ?) ON CONFLICT DO NOTHING", key, nonce, expires)
+                == 1
+            )
 
     def is_member(self, key: str) -> bool:
         """Whether `key` signs for a member of any agreement."""
@@ -61,8 +64,9 @@ class Agreements:
     def of(self, key: str) -> list[tuple[str, str, int]]:
         """(agreement, newest version, its sequence) of every agreement that `key` signs for."""
         rows = self.database.all(
-            "SELECT agreement, version, max(sequence) AS sequence FROM agreements"
-            " WHERE agreement IN (SELECT agreement FROM members WHERE key = ?) GROUP BY agreement ORDER BY agreement",
+            "SELECT agreement, version, sequence FROM agreements a"
+            " WHERE agreement IN (SELECT agreement FROM members WHERE key = ?)"
+            " AND sequence = (SELECT max(sequence) FROM agreements WHERE agreement = a.agreement) ORDER BY agreement",
             key,
         )
         return [(row["agreement"], row["version"], row["sequence"]) for row in rows]
@@ -133,10 +137,9 @@ class Agreements:
 
     def statements(self, agreement: str, kind: str | None) -> list[bytes]:
         """Statements in the order they came; of one kind, or of every."""
-        rows = self.database.all(
-            "SELECT envelope FROM statements WHERE agreement = ?1 AND (?2 IS NULL OR kind = ?2) ORDER BY number",
-            agreement, kind,
-        )  # fmt: skip
+        only, values = ("", ()) if kind is None else (" AND kind = ?", (kind,))
+        sql = f"SELECT envelope FROM statements WHERE agreement = ?{only} ORDER BY number"  # noqa: S608 (our own words)
+        rows = self.database.all(sql, agreement, *values)
         return [row["envelope"] for row in rows]
 
     def is_stopped(self, agreement: str) -> bool:

@@ -33,7 +33,7 @@ class Log:
     def key(self) -> Ed25519PrivateKey:
         """The key that signs checkpoints; drawn once, and kept where the entries are, so that no backup parts them."""
         with self.database.writing():
-            self.database.write("INSERT OR IGNORE INTO log_key VALUES (1, ?)", secrets.token_bytes(32))
+            self.database.write("INSERT INTO log_key VALUES (1, ?) ON CONFLICT DO NOTHING", secrets.token_bytes(32))
             row = self.database.one("SELECT seed FROM log_key")
         return Ed25519PrivateKey.from_private_bytes(bytes(row["seed"]))  # type: ignore[index]  # it is there now
 
@@ -85,7 +85,9 @@ class Log:
         with self.database.writing():
             self.publish(agreement, now)
             size = self.size(agreement)
-            self.database.write("INSERT OR REPLACE INTO log_assigned VALUES (?, ?)", run, size)
+            self.database.write(
+                "INSERT INTO log_assigned VALUES (?, ?) ON CONFLICT (run) DO UPDATE SET size = excluded.size", run, size
+            )
             return self.root(agreement, size).hex()
 
     def assigned(self, run: str) -> int:
@@ -165,8 +167,10 @@ class Log:
             if row is not None and row["size"] > size:
                 raise conflict("older", "this party has cosigned a longer log before")
             self.database.write(
-                "INSERT OR REPLACE INTO log_cosignatures VALUES (?, ?, ?, ?)", agreement, party, size, note
-            )
+                "INSERT INTO log_cosignatures VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (agreement, party) DO UPDATE SET size = excluded.size, note = excluded.note",
+                agreement, party, size, note,
+            )  # fmt: skip
 
     def cosignatures(self, agreement: str) -> dict[str, str]:
         """Each party's newest cosigned checkpoint."""

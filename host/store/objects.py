@@ -143,7 +143,7 @@ class Objects:
             return self._same(sealed, number, data)
         self.blobs.write_chunk(sealed.digest, number * (wire.CHUNK + wire.CHUNK_TAG), data)
         with self.database.writing():
-            self.database.write("INSERT OR IGNORE INTO chunks VALUES (?, ?)", sealed.digest, number)
+            self.database.write("INSERT INTO chunks VALUES (?, ?) ON CONFLICT DO NOTHING", sealed.digest, number)
             have = self.database.number("SELECT count(*) FROM chunks WHERE object = ?", sealed.digest)
         return have == sealed.chunks and self.finish(sealed)
 

@@ -144,10 +144,10 @@ class Pruning:
         """Unlink a file if no row names it at this moment: its owner may have announced it again meanwhile."""
         with self.store.database.writing():
             named = self.store.database.one(
-                "SELECT 1 FROM offers WHERE ciphertext = ?1 UNION ALL"
-                " SELECT 1 FROM objects WHERE ciphertext = ?1 OR digest = ?1",
-                path.name,
-            )
+                "SELECT 1 FROM offers WHERE ciphertext = ? UNION ALL"
+                " SELECT 1 FROM objects WHERE ciphertext = ? OR digest = ?",
+                path.name, path.name, path.name,
+            )  # fmt: skip
             if named is None:
                 path.unlink(missing_ok=True)
 

@@ -111,7 +111,9 @@ class Results:
         """
         with self.database.writing():
             data = cosignature.data
-            self.database.write("INSERT OR IGNORE INTO cosignatures VALUES (?, ?, ?)", run.run, party, data)
+            self.database.write(
+                "INSERT INTO cosignatures VALUES (?, ?, ?) ON CONFLICT DO NOTHING", run.run, party, data
+            )
             row = self.database.one("SELECT envelope FROM cosignatures WHERE run = ? AND party = ?", run.run, party)
             if row is None or row["envelope"] != data:
                 raise conflict("already-there", "this party has cosigned otherwise")

@@ -36,6 +36,7 @@ from sealroom.host.store import Store, open_store
 from sealroom.protocol import canonical, envelope
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.keys import SigningKey
+from tests.postgres import BOTH
 
 HERE = Path(__file__).resolve().parent
 CHUNK, TAG = 1 << 20, 16
@@ -221,16 +222,29 @@ def clock() -> Clock:
     return Clock()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of a module that says `STORES = BOTH` run over either database, if they say nothing else."""
+    chosen = any("database" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "database" in metafunc.fixturenames and not chosen:
+        metafunc.parametrize("database", getattr(metafunc.module, "STORES", BOTH[:1]), indirect=True)
+
+
 @pytest.fixture
-def empty_gateway(tmp_path: Path, parties: Parties, clock: Clock) -> Iterator[Gateway]:
+def database(request: pytest.FixtureRequest) -> str:
+    """The setting of that name: "" for a file in the home, or the URL of a database that is empty."""
+    return request.getfixturevalue("postgresql").new_database() if request.param == "postgresql" else ""
+
+
+@pytest.fixture
+def empty_gateway(tmp_path: Path, parties: Parties, clock: Clock, database: str) -> Iterator[Gateway]:
     """A gateway that knows only its operator."""
     settings = Settings(
         home=tmp_path, operator_key=parties.keys["operator"].public.text, public_url="https://gateway.test",
         requests_per_second=10_000, requests_burst=10_000, store_most=1 << 30, launch_wait=5, evidence_wait=2,
-        frame_wait=2, stop_wait=2, body_wait=2, disk_reserve=1,
+        frame_wait=2, stop_wait=2, body_wait=2, disk_reserve=1, database=database,
     )  # fmt: skip
     bell = Bell()
-    store = open_store(tmp_path, most=settings.store_most, changed=bell.ring)
+    store = open_store(tmp_path, most=settings.store_most, database=database, changed=bell.ring)
     log: list[str] = []
     readiness = Readiness(lambda: None)
     made = app.create(settings, store, clock=clock, journal=Journal(log.append), readiness=readiness)

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from sealroom.protocol import canonical, digest, envelope
+from tests.postgres import BOTH
+
+STORES = BOTH
 
 HEX = "ab" * 32
 

@@ -20,14 +20,16 @@ from sealroom.host import settings as host_settings
 from sealroom.host.bell import Bell
 from sealroom.host.readiness import Readiness
 from sealroom.host.store import open_store
+from tests.postgres import BOTH
 
 
 class Process:
     """A gateway that can be killed and started again; `gateway` plays the parties against it."""
 
-    def __init__(self, home: Path, processor: Any, parties: Any, helpers: Any) -> None:
+    def __init__(self, home: Path, processor: Any, parties: Any, helpers: Any, database: str) -> None:
         self.home, self.helpers, self.processor = home, helpers, processor
         command = ["init", "--operator-key", parties.keys["operator"].public.text, "--listen", "127.0.0.1:0", "--json"]
+        command += ["--database", database] if database else []
         done = self.run(*command, "--image", str(processor.image), "--processor", str(processor.path))
         self.card = json.loads(done.stdout)
         self.process: subprocess.Popen[bytes] | None = None
@@ -35,7 +37,7 @@ class Process:
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.verify_flags |= ssl.VERIFY_X509_STRICT
         self.client = httpx2.Client(verify=context, trust_env=False, timeout=30)
-        self.store = open_store(home, most=1 << 30, resume=False)
+        self.store = open_store(home, most=1 << 30, database=database, resume=False)
         self.gateway = helpers.Gateway(
             host_settings.load(home), self.store, helpers.Caller(self.client, parties, self.card["url"], time.time),
             parties, time.time, Bell(), [], Readiness(lambda: None),
@@ -69,9 +71,9 @@ class Process:
 
 
 @pytest.fixture
-def started(tmp_path: Path, processor: Any, parties: Any, helpers: Any) -> Iterator[Process]:
+def started(tmp_path: Path, processor: Any, parties: Any, helpers: Any, database: str) -> Iterator[Process]:
     """A running gateway with one agreement."""
-    made = Process(tmp_path / "home", processor, parties, helpers)
+    made = Process(tmp_path / "home", processor, parties, helpers, database)
     try:
         made.start()
         first = parties.agreement()
@@ -86,6 +88,7 @@ def alive(processor: Any) -> list[int]:
     return [p.pid for p in processor.started if p.poll() is None]
 
 
+@pytest.mark.parametrize("database", BOTH, indirect=True)
 @pytest.mark.timeout(120)
 def test_kill_between_any_two_steps_leaves_a_clear_state(started: Process, processor: Any, helpers: Any) -> None:
     g = started.gateway
@@ -233,7 +236,7 @@ def test_a_client_that_pins_another_certificate_refuses(started: Process) -> Non
 
 
 def test_serving_needs_an_image_and_a_processor(tmp_path: Path, processor: Any, parties: Any, helpers: Any) -> None:
-    made = Process(tmp_path / "home", processor, parties, helpers)
+    made = Process(tmp_path / "home", processor, parties, helpers, "")
     bare = dataclasses.replace(host_settings.load(made.home), image="")
     (made.home / "host.toml").unlink()
     host_settings.save(bare)

@@ -11,6 +11,9 @@ import pytest
 from sealroom.host import documents
 from sealroom.host.store import log as logs
 from sealroom.protocol import merkle, notes
+from tests.postgres import BOTH
+
+STORES = BOTH
 
 
 def head(g: Any, who: str = "bank") -> tuple[int, bytes]:

@@ -13,6 +13,9 @@ from sealroom.host import runs
 from sealroom.host.problems import Problem
 from sealroom.host.runs import Run, Waits
 from sealroom.protocol import wire
+from tests.postgres import BOTH
+
+STORES = BOTH
 
 WAITS = Waits(challenge=100, grant=10, run=1000)
 RUN = Run(

@@ -14,6 +14,9 @@ import pytest
 from sealroom.host import limits
 from sealroom.host.problems import Problem
 from sealroom.protocol import envelope
+from tests.postgres import BOTH
+
+STORES = BOTH
 
 PATH = "/v1/agreements"
 

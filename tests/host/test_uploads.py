@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
-from sealroom.host.store import open_store
+from sealroom.host.store import Store, open_store
 from sealroom.host.store.blobs import Blobs, WrongDigestError
+from tests.postgres import BOTH
+
+STORES = BOTH
 
 STEP = (1 << 20) + 16
 
@@ -49,10 +52,16 @@ def test_chunks_come_in_any_order_and_again(gateway: Any, helpers: Any, sealed: 
     assert helpers.code(other) == (409, "complete")
 
 
+def reopened(gateway: Any) -> Store:
+    """The store as the next gateway of this home opens it."""
+    gateway.store.close()
+    return open_store(gateway.settings.home, most=1 << 30, database=gateway.settings.database)
+
+
 def test_an_upload_goes_on_after_a_restart(gateway: Any, sealed: bytes) -> None:
     digest = announce(gateway, sealed)
     gateway.call.ok("partner", "PUT", f"/objects/{digest}/chunks/1", part(sealed, 1))
-    again = open_store(gateway.settings.home, most=1 << 30)
+    again = reopened(gateway)
     found = again.objects.get(digest)
     assert again.objects.missing(found) == [0, 2]
     assert not again.objects.put_chunk(found, 0, part(sealed, 0))
@@ -69,7 +78,7 @@ def test_an_interruption_before_the_last_commit_is_made_good(gateway: Any, seale
         store.database.write("INSERT INTO chunks VALUES (?, ?)", digest, number)
     if renamed:
         store.blobs.finish(digest, size=len(sealed), digest=found.ciphertext)
-    again = open_store(gateway.settings.home, most=1 << 30)
+    again = reopened(gateway)
     assert again.objects.get(digest).complete
     again.close()
 
@@ -78,7 +87,7 @@ def test_an_interrupted_upload_with_wrong_bytes_starts_over(gateway: Any, sealed
     digest = announce(gateway, sealed)
     for number in range(3):
         gateway.store.database.write("INSERT INTO chunks VALUES (?, ?)", digest, number)
-    again = open_store(gateway.settings.home, most=1 << 30)
+    again = reopened(gateway)
     assert again.objects.missing(again.objects.get(digest)) == [0, 1, 2]
     again.close()
 
