@@ -31,6 +31,7 @@ from sealroom.host.readiness import Readiness
 from sealroom.host.settings import Settings
 from sealroom.host.shapes import READY_ERRORS, Health, Ready
 from sealroom.host.store import Store
+from sealroom.host.store.errors import UnavailableError
 
 _AREAS = (routes_agreements, routes_objects, routes_runs, routes_grants, routes_results, routes_log)
 
@@ -64,12 +65,12 @@ def create(
     return app
 
 
-def health() -> Health:
-    """Say that the gateway answers."""
+async def health() -> Health:
+    """Say that the gateway answers, whatever its threads wait for."""
     return Health(status="ok")
 
 
-def ready(request: Request) -> Ready:
+async def ready(request: Request) -> Ready:
     """Say whether runs could be launched now; what is missing stands in the operator's log."""
     if not request.app.state.readiness.is_ready:
         raise Problem(503, "not-ready", "the gateway cannot launch runs now", hint="try again in a moment")
@@ -114,5 +115,8 @@ class _Scribe:
         if disk.is_full(error):
             self._journal.say("disk-full")
             return problems.answer(disk.problem())
+        if isinstance(error, UnavailableError):
+            self._journal.say("store-lost")
+            return problems.answer(problems.unavailable())
         self._journal.failure("call-failed", error)
         return problems.answer(problems.internal())

@@ -16,11 +16,13 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from http_message_signatures import HTTPMessageVerifier, HTTPSignatureKeyResolver, InvalidSignature, algorithms
 
 from sealroom.host import limits
 from sealroom.host.documents import KEY
 from sealroom.host.problems import Problem
+from sealroom.host.store.errors import StoreError
 from sealroom.protocol import wire
 
 TAG = "sealroom-v1"
@@ -60,11 +62,12 @@ class Doorman:
         """
         limits.declared(request.headers.get("content-length"), most=most)  # (1)
         verifier, message = self._verifier(), self._message(request)
-        result = self._signature(verifier, message)  # (2)
+        # In threads: both ask the database, for which other calls must not wait.
+        result = await run_in_threadpool(self._signature, verifier, message)  # (2)
         key, nonce = str(result.parameters["keyid"]), str(result.nonce)
         self.callers.spend(key)  # (3)
         now = self.clock()
-        if not self.take_nonce(key, nonce, now, now + 3 * wire.REQUEST_SKEW):  # (4)
+        if not await run_in_threadpool(self.take_nonce, key, nonce, now, now + 3 * wire.REQUEST_SKEW):  # (4)
             raise Problem(401, "replayed-request", "this request was received before", hint="sign every request anew")
         body = await limits.read(request.stream(), most=most, seconds=self.body_wait)  # (5)
         try:
@@ -89,6 +92,8 @@ class Doorman:
             )
         try:
             results = verifier.verify(message, max_age=None, expect_tag=TAG, require_components=COMPONENTS)
+        except _UnansweredError as error:  # nobody knows whether the caller is a member: no word about its signature
+            raise error.why from None
         except InvalidSignature as error:
             raise _refusal(error) from None
         except Exception:  # noqa: BLE001 (the library has no one error for a malformed header)
@@ -115,13 +120,24 @@ class _StrangerError(InvalidSignature):  # type: ignore[misc]  # the library is 
     """Signed by a key that is no member's."""
 
 
+class _UnansweredError(InvalidSignature):  # type: ignore[misc]  # the library is not typed
+    """Whether the key is a member's could not be found out; the library lets only errors of this kind through."""
+
+    def __init__(self, why: StoreError) -> None:
+        super().__init__()
+        self.why = why
+
+
 class _Keys(HTTPSignatureKeyResolver):  # type: ignore[misc]  # the library is not typed
     def __init__(self, knows: Callable[[str], bool]) -> None:
         self._knows = knows
 
     def resolve_public_key(self, key_id: str) -> Ed25519PublicKey:
-        if not re.fullmatch(KEY, key_id) or not self._knows(key_id):
-            raise _StrangerError
+        try:
+            if not re.fullmatch(KEY, key_id) or not self._knows(key_id):
+                raise _StrangerError
+        except StoreError as error:
+            raise _UnansweredError(error) from error
         return Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(key_id + "="))
 
 

@@ -54,6 +54,7 @@ EVENTS: Final[Mapping[str, tuple[Level, tuple[str, ...]]]] = MappingProxyType({
     "enclave-failed": ("warning", ("run", "why")),
     "disk-low": ("warning", ()),
     "disk-full": ("error", ()),
+    "store-lost": ("error", ()),
     "worker-failed": ("error", ("kind", "place")),
     "crashed": ("error", ("kind", "place")),
     "library": ("warning", ("library", "kind")),

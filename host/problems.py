@@ -50,6 +50,11 @@ def conflict(code: str, message: str, *, hint: str = "") -> Problem:
     return Problem(409, code, message, hint=hint)
 
 
+def unavailable() -> Problem:
+    """The database does not answer: send it again, since every call may be sent again."""
+    return Problem(503, "store-unavailable", "the gateway's database does not answer", hint="send it again in a moment")
+
+
 def install(app: FastAPI) -> None:
     """Make every error of `app` take the one shape."""
     app.add_exception_handler(Problem, _problem)

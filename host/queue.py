@@ -24,6 +24,7 @@ from sealroom.host.relay import EndedError, GuestError, Relay
 from sealroom.host.runs import Run, Waits
 from sealroom.host.settings import Settings
 from sealroom.host.store import Store
+from sealroom.host.store.errors import UnavailableError
 from sealroom.protocol import wire
 
 _IDLE = 1.0
@@ -113,6 +114,8 @@ class Worker:
         except Exception as error:  # noqa: BLE001
             if disk.is_full(error):
                 self.journal.say("disk-full")
+            elif isinstance(error, UnavailableError):
+                self.journal.say("store-lost")
             else:
                 self.journal.failure("worker-failed", error)
             return False

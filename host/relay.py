@@ -5,15 +5,15 @@ Runs in: host.   Believes: nothing that the gate sends; what does not fit ends t
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import socket
-import sqlite3
 import struct
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from sealroom.host import disk, documents, frames
 from sealroom.host.bell import Bell
@@ -21,14 +21,18 @@ from sealroom.host.documents import HEX32, Statement
 from sealroom.host.frames import Channel, GarbageError
 from sealroom.host.journal import Journal, silent
 from sealroom.host.launcher.base import Handle
+from sealroom.host.problems import Problem
 from sealroom.host.runs import Run
 from sealroom.host.settings import Settings
 from sealroom.host.store import Store
 from sealroom.host.store.blobs import WrongDigestError
+from sealroom.host.store.database import Row
+from sealroom.host.store.errors import StoreError, UnavailableError
 from sealroom.protocol import wire
 
+T = TypeVar("T")
 _SLICE = 0.25
-_FULL_PAUSE = 1.0
+_PAUSE = 1.0
 _MOST_MESSAGES = 512
 _EVIDENCE_FIELDS = {
     "format", "agreement", "version", "request", "nonces", "checkpoint", "gate_signing_key", "gate_sealing_key",
@@ -81,9 +85,10 @@ class Relay:
         channel.send({"type": wire.ASSIGN, **assigned}, seconds=self.settings.frame_wait)
         message = self._next(channel, run, self.settings.evidence_wait)
         evidence = documents.encode(_evidence(message, run, assigned))
-        run = self.store.runs.put_evidence(run, evidence, self.clock())
+        run = self._kept(run, lambda: self.store.runs.put_evidence(run, evidence, self.clock()))
         if self._granted(channel, run):
-            run = self.store.runs.step(run, "granted", self.clock())
+            waited = run
+            run = self._kept(run, lambda: self.store.runs.step(waited, "granted", self.clock()))
             self._hand_over(channel, run)
         self._results(channel, run)
 
@@ -114,19 +119,23 @@ class Relay:
 
     def _granted(self, channel: Channel, run: Run) -> bool:
         """Wait for every owner's grant; False when the gate speaks first, which it does only to give up."""
-        while any(row["grant_envelope"] is None for row in self.store.runs.objects(run.run)):
+        while any(row["grant_envelope"] is None for row in self._objects(run)):
             self._still(run)
             if self.bell.wait(_SLICE, also=channel.socket):
                 return False
         return True
 
+    def _objects(self, run: Run) -> list[Row]:
+        return self._patiently(run, lambda: self.store.runs.objects(run.run))
+
     def _hand_over(self, channel: Channel, run: Run) -> None:
-        rows = self.store.runs.objects(run.run)
+        rows = self._objects(run)
+        sealed = self._patiently(run, lambda: [self.store.objects.get(row["object"]) for row in rows])
         wait = self.settings.frame_wait
         for row in rows:
             channel.send({"type": wire.GRANT, "grant": json.loads(row["grant_envelope"])}, seconds=wait)
-        for row in rows:
-            descriptor = self.store.blobs.open(self.store.objects.get(row["object"]).ciphertext)
+        for row, found in zip(rows, sealed, strict=True):
+            descriptor = self.store.blobs.open(found.ciphertext)
             try:
                 channel.send({"type": wire.OBJECT, "manifest": row["object"]}, [descriptor], seconds=wait)
             finally:
@@ -168,19 +177,39 @@ class Relay:
         status = receipt.text("status", "completed|refused|failed")
         self._kept(run, lambda: self.store.results.add_receipt(run, receipt, status, self.clock()))
 
-    def _kept(self, run: Run, store: Callable[[], object]) -> None:
-        """Store what the enclave will not say again; a full disk is waited for, as long as a run may take."""
+    def _kept(self, run: Run, store: Callable[[], object]) -> Run:
+        """Store what the enclave will not say again; the run as it is then."""
+        doubts: list[bool] = []
+
+        def once() -> None:
+            try:
+                store()
+            except UnavailableError as error:
+                doubts.append(error.in_doubt)
+                raise
+            except Problem:
+                if not any(doubts):  # else an attempt of which nobody could tell has stored it
+                    raise
+
+        self._patiently(run, once)
+        return self._patiently(run, lambda: self.store.runs.get(run.run))
+
+    def _patiently(self, run: Run, work: Callable[[], T]) -> T:
+        """A full disk, and a database that does not answer, are waited for, as long as a run may take."""
         end = time.monotonic() + self.settings.run_wait
         while True:
             try:
-                store()
-            except (OSError, sqlite3.OperationalError) as error:
-                if not disk.is_full(error) or time.monotonic() > end:
+                return work()
+            except (OSError, StoreError) as error:
+                if time.monotonic() > end:
                     raise
-                self.journal.say("disk-full")
-            else:
-                return
-            self.bell.wait(_FULL_PAUSE)
+                if disk.is_full(error):
+                    self.journal.say("disk-full")
+                elif isinstance(error, UnavailableError):
+                    self.journal.say("store-lost")
+                else:
+                    raise
+            self.bell.wait(_PAUSE)
             self._still(run)
 
     def _next(self, channel: Channel, run: Run, seconds: float) -> dict[str, Any]:
@@ -199,9 +228,11 @@ class Relay:
                 raise GuestError("the enclave is silent", why="silent")
 
     def _still(self, run: Run) -> None:
-        self.tick()
-        if self.store.runs.get(run.run).state != run.state:
-            raise EndedError
+        """Go on, unless the run ended otherwise; without its database the gateway cannot know, and goes on."""
+        with contextlib.suppress(UnavailableError):
+            self.tick()
+            if self.store.runs.get(run.run).state != run.state:
+                raise EndedError
 
 
 def _about(run: Run, message: dict[str, Any], kind: str) -> Statement:

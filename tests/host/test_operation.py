@@ -6,7 +6,6 @@ import dataclasses
 import errno
 import json
 import os
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ from sealroom.host.settings import Settings
 from sealroom.host.store import open_store
 from sealroom.host.store import runs as stored_runs
 from sealroom.host.store.blobs import Blobs
+from sealroom.host.store.errors import FullError, StoreError, UnavailableError
 from sealroom.protocol import wire
 
 
@@ -113,7 +113,7 @@ def test_the_probe_names_each_part_that_does_not_answer(
     assert ask() is None, "a refusal is an answer"
 
     def broken(*_: object) -> None:
-        raise sqlite3.OperationalError("disk I/O error")
+        raise StoreError("the database failed")
 
     monkeypatch.setattr(type(gateway.store.database), "number", broken)
     assert ask() == "store"
@@ -342,9 +342,7 @@ def test_a_chunk_that_meets_a_full_disk_is_missing_until_it_is_sent_again(
 def test_what_an_enclave_said_is_kept_until_there_is_room(
     gateway: Any, worker: Worker, helpers: Any, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    error = OSError(errno.ENOSPC, "full") if what == "ciphertext" else sqlite3.OperationalError("full")
-    if what != "ciphertext":
-        error.sqlite_errorcode = sqlite3.SQLITE_FULL  # type: ignore[attr-defined]
+    error = OSError(errno.ENOSPC, "full") if what == "ciphertext" else FullError("full")
     kind, name = (Blobs, "take") if what == "ciphertext" else (type(gateway.store.results), f"add_{what}")
     real: Callable[..., Any] = getattr(kind, name)
     tried = []
@@ -365,13 +363,41 @@ def test_what_an_enclave_said_is_kept_until_there_is_room(
     assert gateway.call("bank", "GET", path).content == b"sealed release" * 1000
 
 
+@pytest.mark.parametrize("what", ["put_evidence", "step", "add_offer", "add_receipt", "objects"])
+@pytest.mark.parametrize("doubt", [False, True])
+def test_a_run_outlives_a_database_that_was_away(
+    gateway: Any, worker: Worker, helpers: Any, monkeypatch: pytest.MonkeyPatch, what: str, doubt: bool
+) -> None:
+    """In doubt, the first attempt was kept and nobody could tell."""
+    kind = type(gateway.store.results) if what.startswith("add_") else type(gateway.store.runs)
+    real: Callable[..., Any] = getattr(kind, what)
+    tried = []
+
+    def away(self: Any, *args: Any, **options: Any) -> Any:
+        if (what == "step" and args[1] != "granted") or threading.current_thread() is threading.main_thread():
+            return real(self, *args, **options)
+        tried.append(1)
+        if len(tried) > 1:
+            return real(self, *args, **options)
+        if doubt and what == "add_offer":
+            real(self, *args, **options)
+        raise UnavailableError("away", in_doubt=doubt and what == "add_offer")
+
+    monkeypatch.setattr(kind, what, away)
+    gateway.go()
+    run = to(gateway, helpers, "waiting-for-consent")
+    assert len(tried) >= 2
+    assert "store-lost" in names(gateway)
+    assert len(gateway.call.ok("bank", "GET", f"/runs/{run}/offers")["offers"]) == 1
+
+
 @pytest.mark.parametrize(
     ("error", "full"),
     [
         (OSError(errno.ENOSPC, "m"), True), (OSError(errno.EDQUOT, "m"), True), (OSError(errno.EIO, "m"), False),
-        (sqlite3.OperationalError("database or disk is full"), False), (RuntimeError(), False),
+        (FullError("full"), True), (StoreError("database or disk is full"), False), (RuntimeError(), False),
     ],
-    ids=["no-space", "quota", "broken", "no-code", "other"],
+    ids=["no-space", "quota", "broken", "database", "no-code", "other"],
 )  # fmt: skip
 def test_only_the_code_of_an_error_says_that_the_disk_is_full(error: Exception, full: bool) -> None:
     assert disk.is_full(error) is full
