@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from sealroom.client import admission, files, purses
+from sealroom.client import admission, asked, files, purses
 from sealroom.client.entries import Amount
 from sealroom.client.errors import NotAuthorized, Unreachable, Waiting
 from sealroom.client.gateway import Gateway, ObjectEntry
@@ -63,6 +63,7 @@ def prepare(
     `objects` chooses, by name, among several sealed objects of that name (digest or its beginning). The run must be
     granted within `deadline` seconds. Columns are all that a run may read. Whoever asks the same again after a request
     that the gateway never acknowledged gets that very request: it is one run, charged once, however often it is sent.
+    A request that another program is sending at this moment is that program's own run.
 
     Raises:
         UsageError: a rule or object does not exist, or a choice is needed.
@@ -85,7 +86,7 @@ def prepare(
     known = _unacknowledged(home, request)
     signed = known or envelope.sign(request, [home.signing_key()])
     admission.admit(signed, pinned, now=now)
-    kept = files.private_folder(home.root / "asked") / f"{signed.digest}.json"
+    kept = files.private_folder(home.root / asked.FOLDER) / f"{signed.digest}.json"
     owners = sorted({agreed.owner_of(name) for name in needed})
     costs = {owner: purses.all_charges(agreed, owner, wanted) for owner in owners}
     return Prepared(pinned, signed, wanted, costs, kept, known is not None)
@@ -97,8 +98,13 @@ def send(gateway: Gateway, prepared: Prepared) -> str:
     Raises:
         Unreachable: nobody knows whether the gateway has it; it stays kept, and asking the same again sends it again.
         NotAuthorized, GatewayRefused: the gateway does not want it.
+        Waiting: another program is sending this very request.
     """
-    files.write(prepared.kept, prepared.request.to_bytes(), overwrite=True)
+    with asked.sending(prepared.kept, prepared.request.to_bytes()):
+        return _sent(gateway, prepared)
+
+
+def _sent(gateway: Gateway, prepared: Prepared) -> str:
     try:
         state = gateway.post_run(prepared.request)
     except Unreachable as error:
@@ -110,15 +116,15 @@ def send(gateway: Gateway, prepared: Prepared) -> str:
     return state
 
 
-def _unacknowledged(home: Home, asked: Request) -> Envelope | None:
+def _unacknowledged(home: Home, wanted: Request) -> Envelope | None:
     """A request that asks the same, was sent, and may or may not have reached the gateway; it can still be granted."""
-    for path in sorted((home.root / "asked").glob("*.json")):
+    for path in asked.left_behind(home.root / asked.FOLDER):
         kept = envelope.parse(files.read(path, most=envelope.MOST_BYTES))
         sent = envelope.unverified(kept, Request)
-        same = dataclasses.replace(asked, created=sent.created, deadline=sent.deadline, nonce=sent.nonce)
-        if same == sent and sent.deadline > asked.created:
+        same = dataclasses.replace(wanted, created=sent.created, deadline=sent.deadline, nonce=sent.nonce)
+        if same == sent and sent.deadline > wanted.created:
             return kept
-        if sent.deadline <= asked.created:
+        if sent.deadline <= wanted.created:
             path.unlink(missing_ok=True)
     return None
 

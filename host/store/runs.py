@@ -41,7 +41,8 @@ class Runs:
                 return
             sql = f"SELECT count(*) FROM runs WHERE agreement = ? AND state NOT IN ({_FINAL})"  # noqa: S608 (constants)
             if self.database.number(sql, run.agreement) >= most_open:
-                raise conflict("too-many-runs", f"an agreement has at most {most_open} open runs")
+                hint = "wait until one has ended, then ask again"
+                raise conflict("too-many-runs", f"an agreement has at most {most_open} open runs", hint=hint)
             marks = ", ".join("?" * len(_FIELDS))
             columns = ", ".join(_FIELDS)
             values = [getattr(run, name) for name in _FIELDS]

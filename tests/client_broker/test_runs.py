@@ -70,6 +70,40 @@ def test_asking_again_after_an_answer_was_lost_sends_the_same_request(silent):
     assert not list((silent.homes["bank"].root / "asked").iterdir())
 
 
+def test_who_asks_the_same_while_another_program_is_sending_it_gets_a_run_of_its_own(world, monkeypatch):
+    home, post, runs_made = world.homes["bank"], world.gateway.post_run, []
+
+    def meanwhile(request):
+        if not runs_made:
+            runs_made.append(request.digest)
+            runs_made.append(ask(world, "overlap").run)
+        return post(request)
+
+    monkeypatch.setattr(world.gateway, "post_run", meanwhile)
+    made = ask(world, "overlap")
+    assert made.run == runs_made[0]
+    assert len(set(runs_made)) == 2
+    assert set(world.gateway.run_store) == set(runs_made)
+    assert not list((home.root / "asked").iterdir())
+
+
+def test_what_another_program_takes_up_again_is_sent_by_one_of_them(silent, monkeypatch):
+    home, post = silent.homes["bank"], silent.gateway.post_run
+    (run,) = silent.gateway.run_store
+    silent.clock.now += 60
+    first, second = (runs.prepare(home, silent.gateway, rules=["overlap"]) for _ in range(2))
+    assert first.run == second.run == run
+
+    def meanwhile(request):
+        with pytest.raises(Waiting, match="another program"):
+            runs.send(silent.gateway, second)
+        return post(request)
+
+    monkeypatch.setattr(silent.gateway, "post_run", meanwhile)
+    runs.send(silent.gateway, first)
+    assert list(silent.gateway.run_store) == [run]
+
+
 def test_asking_for_something_else_is_another_run(silent):
     (run,) = silent.gateway.run_store
     assert not ask(silent, "audience").again
