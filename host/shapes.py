@@ -182,10 +182,10 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Error, "description": words[status]} for status in statuses}
 
 
-READ_ERRORS = _errors(400, 401, 404, 413, 422, 429, 507)
+READ_ERRORS = _errors(400, 401, 404, 413, 422, 429, 503, 507)
 GONE = _errors(410)
 READY_ERRORS = _errors(503)
-WRITE_ERRORS = _errors(400, 401, 403, 404, 408, 409, 413, 422, 429, 507)
+WRITE_ERRORS = _errors(400, 401, 403, 404, 408, 409, 413, 422, 429, 503, 507)
 
 
 def body(media: str, text: str) -> dict[str, Any]:

@@ -94,7 +94,8 @@ class Server:
                 self.kill()
 
     def close(self) -> None:
-        self.stop()
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def url(self, name: str = "postgres") -> str:

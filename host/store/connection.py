@@ -20,7 +20,10 @@ _GATEWAY: Final = 0x5EA1_0001
 """The lock of the server that the gateway holds for as long as its connection lives."""
 _SAFE = {"fsync": "on", "full_page_writes": "on", "server_encoding": "UTF8", "transaction_read_only": "off"}
 _SESSION = (
-    "SET lock_timeout = '30s'; SET statement_timeout = '60s'; SET default_transaction_isolation = 'read committed';"
+    # So that the server, too, notices within half a minute that the gateway's machine is gone, and gives its lock back.
+    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;"
+    " SET tcp_user_timeout = 20000;"
+    " SET lock_timeout = '30s'; SET statement_timeout = '60s'; SET default_transaction_isolation = 'read committed';"
     " SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 )
 _WIRE = {

@@ -26,6 +26,8 @@ from sealroom.host.store.errors import InUseError, StoreError, UnavailableError
 T = TypeVar("T")
 PATIENCE: Final = 10.0
 """Seconds for a server that restarts; when it takes longer, each call fails at once until it is back."""
+HOLD: Final = 30.0
+"""Seconds for the server to notice that the gateway before this one is gone, which can take it most of that."""
 _PAUSE = 0.1
 _PAGE = 256
 _UNIT = 0x5EA1_0002
@@ -50,6 +52,8 @@ class Postgresql(Database):
         self._is_down, self._again_at = False, 0.0
         self._connection = connect(url)
         try:
+            if alone:
+                self._hold()
             self._prepare()
         except BaseException:
             self._connection.close()
@@ -76,6 +80,13 @@ class Postgresql(Database):
             if highest:
                 self.number("SELECT setval(pg_get_serial_sequence(?, 'number'), ?)", table, highest)
 
+    def _hold(self) -> None:
+        end = time.monotonic() + HOLD
+        while not locked(self._connection):
+            if time.monotonic() >= end:
+                raise InUseError("another gateway uses this database")
+            time.sleep(_PAUSE)
+
     def _prepare(self) -> None:
         with self.writing_first():
             if self.one("SELECT to_regclass('sealroom') AS found")["found"] is None:  # type: ignore[index]  # one row
@@ -85,8 +96,6 @@ class Postgresql(Database):
             if version != schema.VERSION:
                 raise StoreError(f"the database has version {version}, this program needs {schema.VERSION}")
             if self._alone:
-                if not locked(self._connection):
-                    raise InUseError("another gateway uses this database")
                 self._execute("UPDATE sealroom SET holder = ?, units = 0", self._holder)
 
     @contextlib.contextmanager
