@@ -8,7 +8,7 @@ IMAGE := build/image
 # One worker for each core; a file's tests share fixtures and stay together. ARGS= adds to it: ARGS='tests/gate -n0'.
 TESTS := $(RUN) -m pytest -q -n auto --maxprocesses 8 --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help setup image image-docker container demo test check format lint types imports docs bench vectors redteam blindness hostile-host crash fuzz flips mutation clean
+.PHONY: help setup image image-docker container demo test check format lint types imports docs bench vectors redteam blindness hostile-host crash load fuzz flips mutation clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -77,6 +77,9 @@ blindness: $(STAMP) ## measure what the time of a run says about secrets of one 
 crash: image ## kill every program between any two steps of a run, then KILLS=200 at random (SEED=1, JOBS=2, goes on where it was)
 	@SEALROOM_CRASH=all $(TESTS) tests/crash
 	@$(RUN) -m tests.crash.random_kills --seed $(or $(SEED),1) --kills $(or $(KILLS),200) --jobs $(or $(JOBS),2)
+
+load: image ## play RUNS=50 whole runs, eight at a time (STORE=sqlite|postgresql); counts go to build/load/results.json
+	@$(RUN) -m tests.load --runs $(or $(RUNS),50) --store $(or $(STORE),sqlite)
 
 $(VENV)/.fuzzing: requirements/fuzz.txt $(STAMP)
 	@$(RUN) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/fuzz.txt

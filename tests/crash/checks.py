@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import sqlite3
 from collections import Counter
 from typing import Any
@@ -14,16 +16,16 @@ from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.errors import NotReleased
 from sealroom.protocol.statements import Consent, Grant, Offer, Request
 from tests.crash.processes import runs as is_running
-from tests.crash.programs import until
+from tests.crash.programs import PATIENCE, until
 from tests.crash.setting import Scene
 from tests.crash.template import OWNERS
 
 AHEAD = 2 * wire.GRANT_WAIT
 
 
-def ends_well(scene: Scene, runs: list[str]) -> None:
+def ends_well(scene: Scene, runs: list[str], *, seconds: float = PATIENCE) -> None:
     """Stop all brokers, let deadlines pass, then check every run and every ledger."""
-    let_deadlines_pass(scene)
+    let_deadlines_pass(scene, seconds=seconds)
     gateway = scene.gateways["bank"]
     requests = {run: envelope.unverified(gateway.run(run).request, Request) for run in runs}
     for run in runs:
@@ -36,7 +38,7 @@ def ends_well(scene: Scene, runs: list[str]) -> None:
     nothing_half_written(scene)
 
 
-def let_deadlines_pass(scene: Scene) -> None:
+def let_deadlines_pass(scene: Scene, *, seconds: float = PATIENCE) -> None:
     """Every broker looks once more at every run, after all deadlines of grants."""
     for program in (scene.programs[party] for party in OWNERS if party in scene.programs):
         program.kill()
@@ -44,13 +46,15 @@ def let_deadlines_pass(scene: Scene) -> None:
         scene.start_broker(party, {"at": "never", "ahead": AHEAD})
     runs = [row["run"] for row in scene.rows("SELECT run FROM runs")]
     for party in OWNERS:
-        until(lambda party=party: all(_is_closed(scene, party, run) for run in runs), f"{party}'s books to be closed")
+        closed = functools.partial(_all_closed, scene, party, runs)
+        until(closed, f"{party}'s books to be closed", seconds=seconds)
         scene.programs[party].kill()
 
 
-def _is_closed(scene: Scene, party: str, run: str) -> bool:
-    with sqlite3.connect(f"file:{scene.folder / party / 'ledger.db'}?mode=ro", uri=True, timeout=10) as database:
-        return database.execute("SELECT 1 FROM sent WHERE name = ?", (f"closed/{run}",)).fetchone() is not None
+def _all_closed(scene: Scene, party: str, runs: list[str]) -> bool:
+    path = scene.folder / party / "ledger.db"
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as database:
+        return set(runs) <= {name.removeprefix("closed/") for (name,) in database.execute("SELECT name FROM sent")}
 
 
 def one_evidence(scene: Scene, run: str) -> None:

@@ -19,6 +19,7 @@ from sealroom.client.errors import Unreachable
 from sealroom.client.gateway import Gateway
 from sealroom.client.home import Home
 from sealroom.client.ledger import Ledger
+from sealroom.host.store.database import Database, open_database
 from tests import homes
 from tests.crash import fuse
 from tests.crash.programs import ROOT, Program, until
@@ -37,7 +38,7 @@ class Scene:
         self.programs: dict[str, Program] = {}
         self.homes = {party: self.home(party) for party in OWNERS}
         self.gateways = {party: Gateway(home) for party, home in self.homes.items()}
-        self._store: sqlite3.Connection | None = None
+        self._store: sqlite3.Connection | Database | None = None
 
     def home(self, party: str) -> Home:
         home = Home.open(self.folder / party)
@@ -122,23 +123,26 @@ class Scene:
         raise AssertionError("the gateway never took the request")
 
     @property
-    def store(self) -> sqlite3.Connection:
+    def store(self) -> sqlite3.Connection | Database:
         """The gateway's database, to look at from outside."""
-        if self._store is None:
+        if self._store is None and self.template.database:
+            self._store = open_database(self.folder / "host", self.template.database)
+        elif self._store is None:
             path = self.folder / "host" / "host.db"
             self._store = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
             self._store.row_factory = sqlite3.Row
         return self._store
 
-    def row(self, run: str) -> sqlite3.Row:
-        return self.store.execute("SELECT * FROM runs WHERE run = ?", (run,)).fetchone()
+    def row(self, run: str) -> Any:
+        return next(iter(self.rows("SELECT * FROM runs WHERE run = ?", run)), None)
 
     def state(self, run: str) -> str:
         found = self.row(run)
         return "" if found is None else str(found["state"])
 
-    def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
-        return self.store.execute(sql, values).fetchall()
+    def rows(self, sql: str, *values: Any) -> list[Any]:
+        store = self.store
+        return store.all(sql, *values) if isinstance(store, Database) else store.execute(sql, values).fetchall()
 
     def ended(self, run: str) -> str:
         """Wait for a run's final state."""

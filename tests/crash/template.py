@@ -72,8 +72,10 @@ def own_image() -> Path:
 class Template:
     """Three parties, their agreement, sealed objects at a gateway that is stopped; a processor that runs."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, runs: int = SPEC["runs"], database: str = "") -> None:
+        """`runs` is how many its purses pay for; `database` is the URL of an empty one, or "" for a file."""
+        self.folder, self.database = folder, database
+        self.spec = {**SPEC, "runs": runs}
         self.actors = {name: Actor.make(name, folder / name) for name in PARTIES}
         self.phrases = {name: (folder / name / "passphrase").read_text("utf-8") for name in PARTIES}
         self.socket = folder / "cpu.sock"
@@ -110,7 +112,8 @@ class Template:
         listen = f"127.0.0.1:{services.free_port()}"
         made = services.run(
             ["sealroom.host", "init", "--home", str(self.host), "--operator-key", key, "--listen", listen,
-             "--image", str(self.image), "--processor", str(self.socket), "--json"]
+             "--image", str(self.image), "--processor", str(self.socket), "--json",
+             *(["--database", self.database] if self.database else [])]
         )  # fmt: skip
         return dict(json.loads(made))
 
@@ -120,7 +123,7 @@ class Template:
         for actor in (bank, partner):
             actor.type("init", "--role", actor.name, "--name", actor.name, *at, "--to", self.folder)
         spec, signed = self.folder / "spec.json", self.folder / "agreement.signed.json"
-        spec.write_text(json.dumps(SPEC), "utf-8")
+        spec.write_text(json.dumps(self.spec), "utf-8")
         bank.type(
             "agreement", "new", "--template", "lookalike", "--spec", spec,
             "--party", self.folder / "partner.party.json", "--party", self.folder / "operator.party.json",
