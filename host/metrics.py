@@ -21,6 +21,7 @@ from sealroom.host import disk, runs
 from sealroom.host.readiness import Readiness
 from sealroom.host.settings import Settings
 from sealroom.host.store import Store
+from sealroom.host.store.errors import StoreError
 from sealroom.protocol import wire
 
 MEDIA: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -117,8 +118,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         found = self.path == "/metrics"
-        body = self.metrics.text().encode() if found else b""
-        self.send_response(200 if found else 404)
+        status, body = (200, b"") if found else (404, b"")
+        try:
+            body = self.metrics.text().encode() if found else b""
+        except StoreError:
+            status = 503
+        self.send_response(status)
         self.send_header("Content-Type", MEDIA)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -70,7 +70,7 @@ class Worker:
         """
         self.draining.set()
         end = time.monotonic() + seconds
-        while time.monotonic() < end and any(map(self._is_worth_waiting, self.store.runs.with_guest())):
+        while time.monotonic() < end and self._is_any_worth_waiting():
             time.sleep(_SLICE)
 
     def stop(self) -> None:
@@ -185,6 +185,12 @@ class Worker:
             self.journal.say("disk-low")
         self._was_low = low
         return low
+
+    def _is_any_worth_waiting(self) -> bool:
+        try:
+            return any(map(self._is_worth_waiting, self.store.runs.with_guest()))
+        except UnavailableError:
+            return True  # nobody knows of any enclave that it is not worth it
 
     def _is_worth_waiting(self, run: Run) -> bool:
         if run.state == runs.RUNNING:

@@ -452,6 +452,25 @@ def test_a_drain_does_not_wait_for_an_enclave_that_nobody_granted_to(
     assert g.store.runs.get(run).state == {"launching": "queued", "waiting-for-grants": "failed"}[state]
 
 
+def away(*_: object) -> None:
+    raise UnavailableError("away")
+
+
+def test_without_its_database_a_drain_waits_and_metrics_are_a_status_alone(
+    gateway: Any, worker: Worker, listener: Listener, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("with_guest", "all"):
+        monkeypatch.setattr(type(gateway.store.runs), name, away)
+    leaving = threading.Thread(target=worker.drain, args=(0.5,))
+    leaving.start()
+    with httpx2.Client(trust_env=False) as client:
+        answer = client.get(f"http://127.0.0.1:{listener.port}/metrics")
+    assert (answer.status_code, answer.content) == (503, b"")
+    leaving.join(20)
+    assert not leaving.is_alive()
+    assert capfd.readouterr().err == ""
+
+
 def test_a_drain_ends_when_its_time_has_passed(gateway: Any, worker: Worker, processor: Any, helpers: Any) -> None:
     processor.mode("hang-running")
     gateway.go()
