@@ -20,6 +20,9 @@ from sealroom.protocol import wire
 
 _MOST_LISTED = 1000
 _FIELDS = tuple(field.name for field in dataclasses.fields(Run))
+_DOCUMENTS = ("request", "evidence", "receipt")
+_LIGHT = tuple(name for name in _FIELDS if name not in _DOCUMENTS)
+_SELECT = f"SELECT {', '.join(_LIGHT)} FROM runs"  # noqa: S608 (columns of ours)
 _FINAL = ", ".join(f"'{state}'" for state in wire.RUN_FINAL_STATES)
 
 
@@ -71,23 +74,23 @@ class Runs:
         return _run(row)
 
     def of(self, agreement: str) -> list[Run]:
-        """The newest thousand runs of an agreement, the newest first."""
+        """The newest thousand runs of an agreement, the newest first, without their documents."""
         rows = self.database.all(
-            "SELECT * FROM runs WHERE agreement = ? ORDER BY created DESC, run LIMIT ?", agreement, _MOST_LISTED
+            f"{_SELECT} WHERE agreement = ? ORDER BY created DESC, run LIMIT ?", agreement, _MOST_LISTED
         )
-        return [_run(row) for row in rows]
+        return [_light(row) for row in rows]
 
     def all(self) -> list[Run]:
-        """Every run there ever was."""
-        return [_run(row) for row in self.database.all("SELECT * FROM runs")]
+        """Every run there ever was, without its documents."""
+        return [_light(row) for row in self.database.all(_SELECT)]
 
     def open(self) -> list[Run]:
-        """Every run that has not ended."""
-        return [_run(row) for row in self.database.all(f"SELECT * FROM runs WHERE state NOT IN ({_FINAL})")]  # noqa: S608
+        """Every run that has not ended, without its documents."""
+        return [_light(row) for row in self.database.all(f"{_SELECT} WHERE state NOT IN ({_FINAL})")]
 
     def with_guest(self) -> list[Run]:
-        """Runs that have a directory, and so perhaps an enclave."""
-        return [_run(row) for row in self.database.all("SELECT * FROM runs WHERE run_dir IS NOT NULL")]
+        """Runs that have a directory, and so perhaps an enclave, without their documents."""
+        return [_light(row) for row in self.database.all(f"{_SELECT} WHERE run_dir IS NOT NULL")]
 
     def step(self, run: Run, event: str, now: float, **changes: object) -> Run:
         """Move a run by one event of the table, with other columns in the same commit.
@@ -227,3 +230,8 @@ class Runs:
 
 def _run(row: Row) -> Run:
     return Run(**{name: row[name] for name in _FIELDS})
+
+
+def _light(row: Row) -> Run:
+    """A run for lists: brokers ask for them all the time, and documents are most of what a run weighs."""
+    return Run(**{name: row[name] for name in _LIGHT}, request=b"", evidence=None, receipt=None)

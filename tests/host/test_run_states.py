@@ -97,6 +97,15 @@ def test_every_state_has_its_deadline(changes: Any, expected: float) -> None:
     assert runs.deadline(dataclasses.replace(RUN, **changes), WAITS) == expected
 
 
+def test_lists_of_runs_carry_no_documents_and_nothing_else_is_missing(gateway: Any) -> None:
+    run = gateway.start()
+    (listed,) = gateway.store.runs.of(gateway.agreement)
+    whole = gateway.store.runs.get(run)
+    assert whole.request
+    assert listed == dataclasses.replace(whole, request=b"", evidence=None, receipt=None)
+    assert gateway.store.runs.all() == gateway.store.runs.open() == [listed]
+
+
 def test_runs_expire_by_the_clock_of_the_gateway(gateway: Any) -> None:
     run, clock, store = gateway.start(), gateway.clock, gateway.store
     clock.now += 100
