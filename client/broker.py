@@ -54,6 +54,7 @@ class Broker:
         """Work for the party of `home`; `ledger` is its ledger, opened for writing."""
         self._desk = Desk(home, gateway, ledger, clock)
         self._looked_at: set[str] = set()
+        self._logged: set[int] = set()
 
     def step(self) -> list[Event]:
         """Look at every run of every pinned agreement once.
@@ -85,7 +86,7 @@ class Broker:
         terms = self._terms(pinned)
         try:
             terms.log.look()
-            posted.require_logged(self._desk, terms)
+            posted.require_logged(self._desk, terms, self._logged)
         except Refused as error:  # nothing is given under a log that is not what it was
             return [Event("no", pinned.id, error.message, error), *self._overdue(pinned)]
         for entry in runs:
@@ -205,12 +206,14 @@ class Broker:
     def _overdue(self, pinned: PinnedAgreement) -> Iterator[Event]:
         """Grants whose deadline passed without a receipt: charged for good, and never answered afterwards."""
         desk = self._desk
-        for entry in desk.ledger.entries():
+        entries = desk.ledger.entries()
+        settled = {entry.draft.once for entry in entries}
+        for entry in entries:
             draft = entry.draft
             run = draft.once.removeprefix("grant/")
             if draft.kind != "grant" or draft.agreement != pinned.id or desk.now() < draft.deadline:
                 continue
-            if desk.ledger.find(grants.end_matter(run)) is None:
+            if grants.end_matter(run) not in settled:
                 ending = Draft(
                     format=draft.format, kind="unresolved", once=grants.end_matter(run), name=run, agreement=pinned.id,
                     remark="no receipt before the deadline", charges={}, created=desk.now(), deadline=0,

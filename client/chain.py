@@ -18,6 +18,7 @@ from sealroom.client.entries import Amount, Draft, Entry
 from sealroom.protocol.errors import Malformed
 from sealroom.protocol.statements import LedgerHead
 
+_AFTER_ALL = "\U0010ffff"
 Keep = Callable[[LedgerHead], Mapping[str, bytes]]
 """Makes what is to be kept with an entry, given the entry's place in the ledger."""
 
@@ -28,12 +29,16 @@ class Chain:
     def __init__(self, database: sqlite3.Connection, folder: Path, party: str) -> None:
         """Take over an open database."""
         self._db, self._folder, self.party = database, folder, party
+        self._known: list[Entry] = []
 
     def entries(self) -> list[Entry]:
-        """Every entry, in order."""
-        return [
-            entries.read(*row) for row in self._ask("SELECT sequence, previous, body FROM entries ORDER BY sequence")
-        ]
+        """Every entry, in order; what was read once is not read again, as nothing that is written ever changes."""
+        last = self._known[-1].sequence if self._known else 0
+        query = "SELECT sequence, previous, body FROM entries WHERE sequence > ? ORDER BY sequence"
+        found = [*self._known, *(entries.read(*row) for row in self._ask(query, last))]
+        if not self._db.in_transaction:  # what is being written may be undone
+            self._known = found
+        return list(found)
 
     def head(self) -> tuple[int, str]:
         """Number and digest of the last entry; number 0 before there is one."""
@@ -71,8 +76,8 @@ class Chain:
 
     def kept_under(self, prefix: str) -> dict[str, bytes]:
         """Everything kept under names that begin with `prefix`."""
-        query = "SELECT name, body FROM kept WHERE substr(name, 1, ?) = ? ORDER BY name"
-        return dict(self._ask(query, len(prefix), prefix))
+        query = "SELECT name, body FROM kept WHERE name >= ? AND name < ? ORDER BY name"  # by the index, not every body
+        return dict(self._ask(query, prefix, prefix + _AFTER_ALL))
 
     def sent(self, name: str) -> bool:
         """Whether what is kept under `name` was posted and taken."""

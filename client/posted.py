@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from sealroom.client import outbox
 from sealroom.client.desk import Desk, Terms
+from sealroom.client.entries import Draft
 from sealroom.protocol import envelope as envelopes
 from sealroom.protocol.logged import Refusal
 from sealroom.protocol.statements import Approval, Consent, Cosignature, Grant, Revocation, Stop
@@ -22,31 +23,49 @@ _KINDS = {
 }  # fmt: skip
 
 
-def require_logged(desk: Desk, terms: Terms) -> None:
+def require_logged(desk: Desk, terms: Terms, done: set[int]) -> None:
     """Return if the log holds all that this party posted under the agreement; what was found once needs no other look.
+
+    `done` are numbers of entries with nothing left to post and all of it found; those that are so now are added.
 
     Raises:
         NotGenuine: a statement of this party is missing there.
     """
-    for signed in _posted(desk, terms.pinned.id):
-        mark = f"logged/{signed.digest}"
-        if not desk.ledger.sent(mark):
-            terms.log.require(_KINDS[signed.payloadType], signed.digest)
-            desk.ledger.mark_sent(mark)
-
-
-def _posted(desk: Desk, agreement: str) -> Iterator[envelopes.Envelope]:
-    """Statements of the outbox that went, and what the ledger kept and the gateway took."""
-    yield from outbox.sent(desk.home, agreement)
+    agreement = terms.pinned.id
+    for signed in (*outbox.sent(desk.home, agreement), *_taken(desk, f"refusal/{agreement}/")):
+        _require(desk, terms, signed)
     for entry in desk.ledger.entries():
-        draft = entry.draft
-        if draft.agreement == agreement and draft.kind == "grant":
-            run = draft.once.removeprefix("grant/")
-            yield from _taken(desk, f"grant/{run}/")
-            yield from _taken(desk, f"cosignature/{run}")
-        elif draft.agreement == agreement and draft.kind in ("release", "refusal"):
-            yield from _taken(desk, f"consent/{draft.name}")
-    yield from _taken(desk, f"refusal/{agreement}/")
+        if entry.sequence in done or entry.draft.agreement != agreement:
+            continue
+        complete = _is_complete(desk, entry.draft)
+        for signed in _posted(desk, entry.draft):
+            _require(desk, terms, signed)
+        if complete:
+            done.add(entry.sequence)
+
+
+def _require(desk: Desk, terms: Terms, signed: envelopes.Envelope) -> None:
+    mark = f"logged/{signed.digest}"
+    if not desk.ledger.sent(mark):
+        terms.log.require(_KINDS[signed.payloadType], signed.digest)
+        desk.ledger.mark_sent(mark)
+
+
+def _is_complete(desk: Desk, draft: Draft) -> bool:
+    """Whether nothing more will be posted for this entry: its run is closed, or its one answer went."""
+    if draft.kind == "grant":
+        return desk.ledger.sent(f"closed/{draft.once.removeprefix('grant/')}")
+    return draft.kind not in ("release", "refusal") or desk.ledger.sent(f"consent/{draft.name}")
+
+
+def _posted(desk: Desk, draft: Draft) -> Iterator[envelopes.Envelope]:
+    """What the ledger kept for an entry, and the gateway took."""
+    if draft.kind == "grant":
+        run = draft.once.removeprefix("grant/")
+        yield from _taken(desk, f"grant/{run}/")
+        yield from _taken(desk, f"cosignature/{run}")
+    elif draft.kind in ("release", "refusal"):
+        yield from _taken(desk, f"consent/{draft.name}")
 
 
 def _taken(desk: Desk, prefix: str) -> Iterator[envelopes.Envelope]:

@@ -97,6 +97,33 @@ def test_nothing_is_written_when_what_is_to_be_kept_cannot_be_made(ledger):
     assert ledger.entries() == []
 
 
+def test_an_entry_that_was_undone_is_not_remembered_and_one_that_stands_is_not_read_again(ledger, monkeypatch):
+    first = ledger.append(draft("a", people=1), limits=LIMIT)
+    assert ledger.entries() == [first]
+
+    def fail(_):
+        assert len(ledger.entries()) == 2, "as seen from inside"
+        raise NotAcceptable("no", "no")
+
+    with pytest.raises(NotAcceptable):
+        ledger.append(draft("b", people=1), limits=LIMIT, keep=fail)
+    assert ledger.entries() == [first]
+    second = ledger.append(draft("c", people=2), limits=LIMIT)
+    read, seen = entries.read, []
+    monkeypatch.setattr(entries, "read", lambda *row: seen.append(row) or read(*row))
+    for _ in range(3):
+        assert ledger.entries() == [first, second]
+    assert ledger.spent("people").epsilon == 3
+    assert len(seen) == 1
+
+
+def test_what_is_kept_under_a_prefix_is_exactly_what_begins_with_it(ledger):
+    names = ["a/", "a/1", "a/é", "a/\U0010fffe", "a", "a0", "A/1", "b/a/", "a/%", "a_1"]
+    ledger.keep_all({name: name.encode() for name in names})
+    for prefix in ("a/", "a", "b", "a/%", "A", "c"):
+        assert set(ledger.kept_under(prefix)) == {name for name in names if name.startswith(prefix)}
+
+
 @pytest.mark.parametrize("table", ["owner", "entries", "kept", "sent"])
 @pytest.mark.parametrize("verb", ["DELETE FROM {}", "UPDATE {} SET rowid = rowid + 1"])
 def test_the_file_itself_refuses_changes(ledger, table, verb):

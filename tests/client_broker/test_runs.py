@@ -243,3 +243,17 @@ def test_results_read_back(tmp_path):
     assert path.name == "audience.csv"
     assert results.read(path) == [["p1"], ["p,2"]]
     assert results.read(results.write(tmp_path, "overlap", b'{"count":3}')) == {"count": 3}
+
+
+def test_a_broker_looks_no_more_at_what_it_posted_for_a_run_that_is_closed(world, monkeypatch):
+    world.ask()
+    world.play()
+    with world.ledger("bank") as ledger:
+        broker = world.broker("bank", ledger=ledger)
+        broker.step()
+        assert {entry.draft.kind for entry in ledger.entries()} >= {"grant", "release", "settled"}
+        looked = []
+        under = ledger.kept_under
+        monkeypatch.setattr(ledger, "kept_under", lambda prefix: looked.append(prefix) or under(prefix))
+        broker.step()
+    assert not [prefix for prefix in looked if prefix.startswith(("grant/", "consent/", "cosignature/"))]
