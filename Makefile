@@ -8,7 +8,7 @@ IMAGE := build/image
 # One worker for each core; a file's tests share fixtures and stay together. ARGS= adds to it: ARGS='tests/gate -n0'.
 TESTS := $(RUN) -m pytest -q -n auto --maxprocesses 8 --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help setup image image-docker container demo test check format lint types imports docs bench vectors redteam blindness hostile-host crash load fuzz flips mutation clean
+.PHONY: help setup image image-docker image-programs container demo test check format lint types imports docs bench vectors redteam blindness hostile-host crash load fuzz flips mutation clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ image: $(STAMP) ## build the enclave image for the process launcher
 
 image-docker: $(STAMP) ## build the enclave image for Docker (BASE=<image@sha256:...>, or made of Debian packages)
 	@deploy/build-image.sh $(BASE)
+
+image-programs: $(STAMP) ## build the images of broker and gateway for deploy/compose (BASE as above), and print their ids
+	@deploy/build-programs.sh $(BASE)
 
 demo: image ## play bank, partner and operator on real data (DATA=<folder> SPEC=<file>, LAUNCHER=docker|process)
 	@chosen=$$(deploy/launcher.sh $(IMAGE)) && $(VENV)/bin/sealroom demo $$chosen $(if $(DATA),--data $(DATA)) $(if $(SPEC),--spec $(SPEC))

@@ -52,3 +52,18 @@ def test_what_is_declared_is_also_locked(root: Path) -> None:
     wanted |= {re.split(r"[<>=\[ ]", line)[0] for line in (root / "requirements" / "gate.in").read_text().splitlines()}
     assert declared(root) <= wanted
     assert "rich" not in wanted
+
+
+PIN = re.compile(r"^[A-Za-z0-9._-]+==[^ ;\\]+", re.MULTILINE)
+
+
+@pytest.mark.parametrize(("name", "extra"), [("party", None), ("host", "host")])
+def test_images_of_programs_get_the_base_install_and_the_operators_extra_as_everybody_has_them_locked(
+    root: Path, name: str, extra: str | None
+) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    folder = root / "requirements"
+    asked = {line for line in (folder / f"{name}.in").read_text("utf-8").splitlines() if line[0] not in "#-"}
+    assert asked == set(project["dependencies"] if extra is None else project["optional-dependencies"][extra])
+    locked = {file: set(PIN.findall((folder / f"{file}.txt").read_text("utf-8"))) for file in ("dev", name)}
+    assert locked[name] <= locked["dev"]

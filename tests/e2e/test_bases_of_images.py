@@ -19,14 +19,15 @@ ADDED = "etc/another-base"
 HEX = "0" * 64
 
 
-def build(root: Path, base: str, out: Path, tag: str = "sealroom:test-base") -> subprocess.CompletedProcess[str]:
+def build(root: Path, base: str, out: Path, *, script: str = "build-image.sh") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [root / "deploy" / "build-image.sh", base, tag],
+        [root / "deploy" / script, base, "sealroom:test-base"],
         env={**os.environ, "OUT": str(out), "PYTHON": sys.executable},
         capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("script", ["build-image.sh", "build-programs.sh"])
 @pytest.mark.parametrize(
     "base",
     [
@@ -36,9 +37,9 @@ def build(root: Path, base: str, out: Path, tag: str = "sealroom:test-base") -> 
     ids=range(9),
 )  # fmt: skip
 def test_a_base_that_may_be_another_image_tomorrow_is_refused_before_anything_is_done(
-    root: Path, tmp_path: Path, base: str
+    root: Path, tmp_path: Path, base: str, script: str
 ) -> None:
-    done = build(root, base, tmp_path / "out")
+    done = build(root, base, tmp_path / "out", script=script)
     assert done.returncode == 1
     assert done.stderr.startswith(f"sealroom: error: BASE is {base}, which may be another image tomorrow\n")
     assert not (tmp_path / "out").exists()
