@@ -8,7 +8,7 @@ IMAGE := build/image
 # One worker for each core; a file's tests share fixtures and stay together. ARGS= adds to it: ARGS='tests/gate -n0'.
 TESTS := $(RUN) -m pytest -q -n auto --maxprocesses 8 --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help setup image image-docker image-programs container demo test check format lint types imports docs bench vectors redteam blindness hostile-host crash load fuzz flips mutation clean
+.PHONY: help setup image image-docker image-programs container demo test check format lint types imports docs bench vectors redteam blindness hostile-host crash load compose-test fuzz flips mutation clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -83,6 +83,9 @@ crash: image ## kill every program between any two steps of a run, then KILLS=20
 
 load: image ## play RUNS=50 whole runs, eight at a time (STORE=sqlite|postgresql); counts go to build/load/results.json
 	@$(RUN) -m tests.load --runs $(or $(RUNS),50) --store $(or $(STORE),sqlite)
+
+compose-test: container ## play gateway, processor and brokers as containers by the compose files (needs root, an engine, docker-compose; minutes)
+	@SEALROOM_COMPOSE=all $(TESTS) -n0 tests/e2e/test_compose.py $(ARGS)
 
 $(VENV)/.fuzzing: requirements/fuzz.txt $(STAMP)
 	@$(RUN) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
