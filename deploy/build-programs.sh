@@ -7,7 +7,7 @@
 # BASE is named by digest or id, or made out of Debian packages (deploy/bases.sh). Packages are those that
 # `make setup` installed by the hashes in requirements/, copied file by file as their records vouch for them; while an image is
 # built nothing is fetched and nothing runs. PYTHON is an interpreter that has this project and its packages installed. OUT is
-# where the result goes.
+# where all of it goes.
 set -eu
 
 base=${1:-${BASE:-}}
@@ -45,7 +45,7 @@ PY
 }
 
 image_of() { # NAME, LOCK, PLACE, COMMAND, OUR FOLDERS
-  folder=build/programs/$1
+  folder=$out/programs/$1
   say "installing the packages of the $1"
   install_to "$folder" "$2" "$3" "$4" "$5"
   docker build --quiet --network none --build-arg "BASE=$from" --build-arg "PLACE=$3" \

@@ -11,6 +11,7 @@ import datetime as dt
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -51,19 +52,15 @@ class Project:
         chosen = [word for file in self.files for word in ("-f", str(file))]
         return command("docker-compose", "-p", self.name, *chosen, *words, env={**os.environ, **self.variables})
 
-    def state(self, service: str) -> dict[str, Any]:
-        """What the engine says of the service's container."""
-        return dict(json.loads(command("docker", "inspect", "--format", "{{json .State}}", self.container(service))))
-
     def container(self, service: str) -> str:
         return self.compose("ps", "-q", service).strip()
 
     def healthy(self, service: str) -> None:
         """Wait until its health command says that it fares well."""
-        end = time.monotonic() + SECONDS
-        while (state := self.state(service))["Health"]["Status"] != "healthy":
-            assert state["Running"], self.compose("logs", "--no-color", service)
-            assert time.monotonic() < end, (state["Health"], self.compose("logs", "--no-color", service))
+        container, end = self.container(service), time.monotonic() + SECONDS
+        while (state := inspected(container)["State"]).get("Health", {}).get("Status") != "healthy":
+            assert state["Status"] in ("running", "restarting"), self.compose("logs", "--no-color", service)
+            assert time.monotonic() < end, (state, self.compose("logs", "--no-color", service))
             time.sleep(0.5)
 
     def sealroom(self, *words: str) -> dict[str, Any]:
@@ -91,6 +88,11 @@ def command(*words: str | Path, env: dict[str, str] | None = None) -> str:
     )
     assert done.returncode == 0, (words, done.stdout[-1000:], done.stderr[-3000:])
     return done.stdout
+
+
+def inspected(container: str) -> dict[str, Any]:
+    """What the engine says of a container."""
+    return dict(json.loads(command("docker", "inspect", container))[0])
 
 
 @pytest.fixture(scope="module")
@@ -198,33 +200,50 @@ def overlap(running: Running) -> dict[str, Any]:
 
 
 def finished(state: dict[str, Any]) -> dt.datetime:
-    return dt.datetime.fromisoformat(state["FinishedAt"][:19])
+    return dt.datetime.fromisoformat(state["FinishedAt"])
 
 
 def test_a_run_goes_through_services_in_containers_which_stop_in_order_and_go_on(running: Running) -> None:
-    for party in (running.bank, running.partner):
+    brokers = (running.bank, running.partner)
+    for party in brokers:
         party.healthy("broker")
     first = overlap(running)
-    assert first
     for project in reversed(running.projects):
         project.compose("stop")
-    gateway, processor = (running.operator.state(name) for name in ("gateway", "processor"))
-    states = [gateway, processor, *(party.state("broker") for party in (running.bank, running.partner))]
-    assert [(state["Running"], state["ExitCode"], state["OOMKilled"]) for state in states] == [(False, 0, False)] * 4
-    assert finished(gateway) <= finished(processor)
+    stopped = [
+        (running.operator, "gateway"),
+        (running.operator, "processor"),
+        *((party, "broker") for party in brokers),
+    ]
+    states = [inspected(project.container(service))["State"] for project, service in stopped]
+    assert [(state["Status"], state["ExitCode"], state["OOMKilled"]) for state in states] == [("exited", 0, False)] * 4
+    assert finished(states[0]) < finished(states[1])
     assert '"gateway-stopped"' in running.operator.compose("logs", "--no-color", "gateway")
-    assert '"broker-stopped"' in running.bank.compose("logs", "--no-color", "broker")
+    for party in brokers:
+        assert '"broker-stopped"' in party.compose("logs", "--no-color", "broker")
     for project in running.projects:
         project.compose("up", "-d")
     running.operator.healthy("gateway")
-    for party in (running.bank, running.partner):
+    for party in brokers:
         party.healthy("broker")
     assert set(overlap(running)) == set(first)
 
 
+def test_a_broker_that_is_killed_is_started_again(running: Running) -> None:
+    container = running.partner.container("broker")
+    before = inspected(container)
+    os.kill(before["State"]["Pid"], signal.SIGKILL)
+    end = time.monotonic() + SECONDS
+    while (now := inspected(container))["State"]["StartedAt"] == before["State"]["StartedAt"]:
+        assert time.monotonic() < end, now["State"]
+        time.sleep(0.5)
+    assert now["RestartCount"] == 1
+    running.partner.healthy("broker")
+
+
 def test_the_engine_confirms_that_every_service_is_closed_off(running: Running) -> None:
     for project, service in ((p, s) for p in running.projects for s in p.compose("ps", "--services").split()):
-        found = json.loads(command("docker", "inspect", project.container(service)))[0]
+        found = inspected(project.container(service))
         host = found["HostConfig"]
         assert host["ReadonlyRootfs"]
         assert (host["CapDrop"], host["CapAdd"], host["Privileged"]) == (["ALL"], None, False)
