@@ -12,6 +12,13 @@ from sealroom.protocol.errors import SealroomError
 _BY_CODE: Final = {
     "E1.gateway-answer": "look again; if it stays so, the gateway is broken or something changes its answers",
     "E2.ledger-broken": "restore the newest copy; do not run a broker on this one",
+    "E2.log-forked": "nothing was let go; keep this home's `log/`, which proves that another log was shown before",
+    "E2.log-lacks": "nothing was let go; the gateway took a statement, or shows one, and left it out of its log",
+    "E2.log-not-included": "nothing was let go; the gateway's proof does not hold: ask its operator",
+    "E2.log-other-checkpoint": "nothing was let go; the enclave knows another log than you: compare with owners",
+    "E2.log-other-entry": "nothing was let go; what the gateway shows of its log is not what it signed",
+    "E2.log-shrank": "nothing was let go; the gateway lost entries of its log: if it was restored, all agree anew",
+    "E2.log-withheld": "nothing was let go; ask the operator why its gateway does not show what it signed",
     "E2.other-run": "nothing was let go; ask the operator why its gateway shows one run under another's name",
     "E2.stranger": "nothing was let go; somebody who is no party, or another gate than the attested one, signed this",
     "E2.signature": "nothing was let go; this was altered after it was signed, or signed by somebody else",

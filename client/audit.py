@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from sealroom.attestation.snp.roots import VENDOR_ROOTS
 from sealroom.client import appraise, audit_folder, receipt, standing
 from sealroom.client.appraise import Accepted, Question
-from sealroom.client.audit_folder import Folder, LoggedEntry
+from sealroom.client.audit_folder import Folder
 from sealroom.client.bundle import Bundle
 from sealroom.client.history import History, RunHistory
+from sealroom.client.logged_entry import LoggedEntry
 from sealroom.client.receipt import Verified
 from sealroom.protocol import merkle, notes
 from sealroom.protocol.errors import NotAcceptable, NotGenuine, Refused

@@ -13,19 +13,17 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from sealroom.client import files
+from sealroom.client import files, logged_entry
 from sealroom.client.errors import Unreachable
 from sealroom.client.gateway import Gateway
 from sealroom.client.gateway_log import ShownEntry
+from sealroom.client.logged_entry import LoggedEntry
 from sealroom.protocol import canonical, merkle, notes, schema
-from sealroom.protocol import envelope as envelopes
-from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.errors import Malformed, NotGenuine
 from sealroom.protocol.notes import Note
 from sealroom.protocol.schema import Hex32, Int, Text
-from sealroom.protocol.statements import Evidence, evidence_digest
 
 MOST_ENTRY: Final = 4 << 20
 MOST_ENTRIES: Final = 1 << 20
@@ -43,18 +41,6 @@ class _Head:
     kind: Kind
     digest: Hex32
     salt: Hex32
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class LoggedEntry:
-    """One entry whose digest is that of its body: a signed statement, or evidence. Nobody's signature was checked."""
-
-    number: int
-    kind: str
-    digest: str
-    leaf: bytes
-    statement: Envelope | None
-    evidence: bytes | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,24 +112,11 @@ def read_entry(number: int, data: bytes) -> LoggedEntry:
     value = canonical.decode(data, most=MOST_ENTRY)
     if not isinstance(value, dict) or "body" not in value:
         raise Malformed("audit-bad-entry", "it is not an entry of a log")
-    body: Any = value.pop("body")
+    body = canonical.encode(value.pop("body"))
     head = schema.decode(_Head, value, "entry")
     if head.number != number:
         raise NotGenuine("audit-renumbered", f"it says that it is entry {head.number}")
-    statement, evidence = None, None
-    if head.kind == "evidence":
-        evidence = canonical.encode(body)
-        schema.decode(Evidence, body, "evidence")
-        named = evidence_digest(evidence)
-    else:
-        statement = envelopes.parse(canonical.encode(body))
-        named = statement.digest
-        if statement.payloadType != f"application/vnd.sealroom.{head.kind}.v1+json":
-            raise NotGenuine("audit-altered", "its kind is not that of its statement")
-    if named != head.digest:
-        raise NotGenuine("audit-altered", "its content is not what its digest names")
-    leaf = merkle.entry_hash(bytes.fromhex(head.salt), head.kind, head.digest)
-    return LoggedEntry(number, head.kind, head.digest, leaf, statement, evidence)
+    return logged_entry.check(ShownEntry(number, head.kind, head.digest, bytes.fromhex(head.salt), body))
 
 
 def _all(gateway: Gateway, agreement: str, size: int) -> Iterator[ShownEntry]:

@@ -18,20 +18,18 @@ from sealroom.client import (
     answering,
     appraise,
     grants,
+    known,
     memory,
-    outbox,
     posted,
     purses,
-    received,
     refusing,
-    standing,
     witness,
 )
 from sealroom.client.admission import AdmittedRequest
 from sealroom.client.appraise import Accepted, Question
 from sealroom.client.desk import Desk, Event, Terms
 from sealroom.client.entries import Draft, Entry
-from sealroom.client.gateway import Gateway, RunEntry, StatementKind
+from sealroom.client.gateway import Gateway, RunEntry
 from sealroom.client.home import Home
 from sealroom.client.ledger import Ledger
 from sealroom.client.logbook import Logbook
@@ -43,7 +41,6 @@ from sealroom.protocol.errors import NotAcceptable, NotGenuine, Refused, UsageEr
 from sealroom.protocol.keys import VerifyingKey
 from sealroom.protocol.statements import LedgerHead
 
-KINDS: tuple[StatementKind, ...] = ("approval", "revocation", "stop")
 _BEFORE_GRANT = ("queued", "launching", "waiting-for-challenges")
 
 
@@ -83,12 +80,14 @@ class Broker:
 
     def _agreement(self, pinned: PinnedAgreement, runs: list[RunEntry]) -> list[Event]:
         events: list[Event] = []
-        terms = self._terms(pinned)
+        listed = known.listed(self._desk, pinned)  # before the log, which so cannot lack one that was just posted
+        log = self._logbook(pinned)
         try:
-            terms.log.look()
-            posted.require_logged(self._desk, terms, self._logged)
+            log.look()
+            posted.require_logged(self._desk, log, listed, self._logged)
         except Refused as error:  # nothing is given under a log that is not what it was
             return [Event("no", pinned.id, error.message, error), *self._overdue(pinned)]
+        terms = Terms(pinned, known.standing_now(self._desk, pinned), log)
         for entry in runs:
             if not self._desk.ledger.sent(_closed(entry.run)):
                 events += self._guarded(terms, entry)
@@ -137,6 +136,7 @@ class Broker:
         terms.log.require("request", signed.digest)
         request = admission.admit(signed, terms.pinned, now=desk.now())
         terms.standing.require_in_force(terms.pinned.agreement, now=desk.now())
+        known.require_not_refused(desk, terms.pinned, request.digest, request.request)
         grants.own_objects(desk.home, request)
         self._require_means(request)
         drawn = memory.challenge(desk.ledger, request.digest, until=desk.now() + wire.CHALLENGE_WAIT)
@@ -160,6 +160,7 @@ class Broker:
         if desk.party not in request.owners:
             return
         accepted = self._appraise(terms, request, data)
+        known.require_not_refused(desk, terms.pinned, run, request.request)
         terms.log.require("evidence", accepted.digest)
         terms.log.require_assigned(run, accepted.evidence.checkpoint)
         entry = self._charge(request, accepted, data)
@@ -228,20 +229,9 @@ class Broker:
             return True
         return ledger.sent(f"cosignature/{run}") or (not receipt and ledger.find(grants.end_matter(run)) is not None)
 
-    def _terms(self, pinned: PinnedAgreement) -> Terms:
-        """Statements that stand: the gateway's, this party's own, those that came as files, and all ever seen."""
-        desk = self._desk
-        fresh = [*outbox.waiting(desk.home, pinned.id), *outbox.sent(desk.home, pinned.id)]
-        fresh += received.kept(desk.home, pinned.id)
-        for kind in KINDS:
-            fresh += desk.gateway.statements(pinned.id, kind)
-        found = standing.read(pinned.agreement, pinned.id, fresh)
-        genuine = [e for group in (found.approvals, found.revocations, found.stops) for e, _ in group.values()]
-        known = memory.statements(desk.ledger, pinned.id, genuine)
-        return Terms(pinned, standing.read(pinned.agreement, pinned.id, known), self._logbook(pinned))
-
     def _logbook(self, pinned: PinnedAgreement) -> Logbook:
-        return Logbook(self._desk.home, self._desk.gateway, pinned, self._desk.now())
+        desk = self._desk
+        return Logbook(desk.home, desk.gateway, pinned, desk.now(), functools.partial(known.take, desk, pinned))
 
     def _look_at_ledgers(self, pinned: PinnedAgreement, runs: list[RunEntry]) -> None:
         """Freeze if the gateway shows something under this party's signature that its ledger did not write.

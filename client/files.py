@@ -6,9 +6,11 @@ Runs in: a party.   Believes: the file system of its own machine.   Spec: §10.1
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +19,7 @@ from sealroom.client.errors import Unreachable
 from sealroom.protocol.errors import UsageError
 
 _WIDER = 0o077
+_LOOK_EVERY = 0.02
 
 
 @contextlib.contextmanager
@@ -49,6 +52,32 @@ def write(path: Path, data: bytes, *, overwrite: bool = False, mode: int = 0o600
     """
     with replacing(path, overwrite=overwrite, mode=mode) as sink:
         sink.write(data)
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, seconds: float) -> Iterator[None]:
+    """Hold the lock file `path` against this party's other programs; it goes with the process.
+
+    Raises:
+        Unreachable: another one held it for all of `seconds`.
+    """
+    descriptor, until = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), time.monotonic() + seconds
+    try:
+        while not _taken(descriptor):
+            if time.monotonic() >= until:
+                raise Unreachable(f"another program of this party holds {path}", hint="wait for it, or stop it")
+            time.sleep(_LOOK_EVERY)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def read(path: Path, *, most: int) -> bytes:

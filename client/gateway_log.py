@@ -17,6 +17,7 @@ from sealroom.protocol.errors import Malformed, NotGenuine
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _MOST_STEPS: Final = 128
 _MOST_NOTE: Final = 8 << 10
+_MOST_ENTRIES: Final = 256
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class LogCalls(abc.ABC):
     def log_entries(self, agreement: str, start: int) -> list[ShownEntry]:
         """A page of entries from number `start` on; none when there are no more."""
         values = self._json(f"/agreements/{agreement}/log/entries", {"start": str(start)}).get("entries")
-        if not isinstance(values, list):
+        if not isinstance(values, list) or len(values) > _MOST_ENTRIES:
             raise _malformed()
         return [_shown(value) for value in values]
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 from sealroom.client import admission, logbook, pinning, refusing, standing
 from sealroom.client.admission import AdmittedRequest
 from sealroom.client.appraise import decode
-from sealroom.client.audit_folder import LoggedEntry
+from sealroom.client.logged_entry import LoggedEntry
 from sealroom.client.pinning import PinnedAgreement
 from sealroom.protocol import consistency, release
 from sealroom.protocol import envelope as envelopes

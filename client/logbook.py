@@ -5,6 +5,7 @@ Runs in: a party.   Believes: the key that the operator signed, its pinned head,
     log/<agreement>/key.json        the operator's statement of the log's key, as first seen
     log/<agreement>/head            the newest checkpoint that this party accepted; never an older one
     log/<agreement>/seen/<party>    each party's newest cosigned checkpoint that agreed with it
+    log/<agreement>/lock            held during a look: a party's broker and commands look at the same files
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from pathlib import Path
+from typing import Final
 
-from sealroom.client import files
+from sealroom.client import files, following
+from sealroom.client.following import Take
 from sealroom.client.gateway import Gateway
 from sealroom.client.home import Home
 from sealroom.client.pinning import PinnedAgreement
@@ -25,6 +28,8 @@ from sealroom.protocol.errors import NotAcceptable, NotGenuine, Refused
 from sealroom.protocol.keys import VerifyingKey
 from sealroom.protocol.logged import Log
 from sealroom.protocol.notes import Checkpoint, Note
+
+_LOCK_WAIT: Final = 60.0
 
 
 def key_of(statement: Envelope, agreement: Agreement, agreement_id: str) -> VerifyingKey:
@@ -43,25 +48,35 @@ def key_of(statement: Envelope, agreement: Agreement, agreement_id: str) -> Veri
 
 @dataclasses.dataclass(slots=True)
 class Logbook:
-    """One party's look at one agreement's log. `look` comes first; it raises when the log is not what it was."""
+    """One party's look at one agreement's log. `look` comes first; it raises when the log is not what it was.
+
+    With `take`, every look reads what is new and gives it that; without, a party asks for single entries only.
+    """
 
     home: Home
     gateway: Gateway
     pinned: PinnedAgreement
     now: int
+    take: Take | None = None
     head: Checkpoint | None = None
+    moved: bool = False
 
     def look(self) -> Checkpoint:
         """The newest checkpoint, after it was found to continue the pinned one and to agree with every other party's.
 
         Steps: (1) the operator named the log's key, the same as ever; (2) that key signed the checkpoint; (3) it
         continues the one that this party accepted last; (4) so it does for each checkpoint that another party
-        cosigned; (5) it is pinned, then cosigned.
+        cosigned; (5) it is pinned, then cosigned; (6) what is new in it is read.
 
         Raises:
-            NotGenuine: it is another log, or a shorter or different one (`log-shrank`, `log-forked`, `log-split`).
-            NotAcceptable: the operator has named no key, or two.
+            NotGenuine: it is another log, or a shorter or different one (`log-shrank`, `log-forked`, `log-split`), or
+                its entries are not shown (`log-withheld`, `log-other-entry`).
+            NotAcceptable: the operator has named no key, or two; or there is more than is read at once.
         """
+        with files.locked(self._made_folder() / "lock", seconds=_LOCK_WAIT):
+            return self._look()
+
+    def _look(self) -> Checkpoint:
         others = self.gateway.log_cosignatures(self.pinned.id)  # before the checkpoint, which so cannot be older
         key = self._key()  # (1)
         note = notes.parse(self.gateway.log_checkpoint(self.pinned.id))
@@ -73,6 +88,9 @@ class Logbook:
         self._keep("head", note.to_bytes())  # (5)
         self.head = found
         self._cosign(note, others.get(self.home.config.party))
+        self.moved = self.take is not None and following.follow(
+            self._folder(), self.gateway, self.pinned, found, self.take
+        )  # (6)
         return found
 
     def require(self, kind: str, digest: str) -> None:
@@ -85,7 +103,7 @@ class Logbook:
         try:
             self._included(kind, digest, head)
         except NotGenuine:
-            if (newer := self.look()) == head:  # it may have come after the checkpoint
+            if (newer := self._look_again()) == head:  # it may have come after the checkpoint
                 raise
             self._included(kind, digest, newer)
 
@@ -97,7 +115,7 @@ class Logbook:
         """
         size, root = self.gateway.assigned_size(run), bytes.fromhex(checkpoint)
         if size > self._head().size:
-            self.look()
+            self._look_again()
         head = self._head()
         if not 0 < size <= head.size:
             raise NotGenuine("log-other-checkpoint", "the evidence names a checkpoint that the log has not reached")
@@ -112,6 +130,13 @@ class Logbook:
 
     def _head(self) -> Checkpoint:
         return self.head or self.look()
+
+    def _look_again(self) -> Checkpoint:
+        """Another look, on which nothing may be given if it brought what the first one's terms do not know."""
+        found = self.look()
+        if self.moved:
+            raise NotAcceptable("log-moved", "statements were added to the log just now", hint="look again")
+        return found
 
     def _included(self, kind: str, digest: str, head: Checkpoint) -> None:
         at = self.gateway.log_inclusion(self.pinned.id, digest, head.size)
@@ -196,6 +221,10 @@ class Logbook:
     def _keep(self, name: str, data: bytes) -> None:
         if self._kept(name) == data:
             return
+        self._made_folder()
+        files.write(self._folder() / name, data, overwrite=True)
+
+    def _made_folder(self) -> Path:
         for folder in (self.home.root / "log", self._folder(), self._folder() / "seen"):
             files.private_folder(folder)
-        files.write(self._folder() / name, data, overwrite=True)
+        return self._folder()

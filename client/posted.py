@@ -1,16 +1,18 @@
-"""What this party's broker posted must be in the log: a gateway cannot take a statement and leave it out.
+"""What this party's broker posted, and what the gateway lists, must be in the log: nothing is taken and left out.
 
 Runs in: an owner's broker.   Believes: its own ledger and outbox.   Spec: §13.4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from sealroom.client import outbox
-from sealroom.client.desk import Desk, Terms
+from sealroom.client import known, outbox
+from sealroom.client.desk import Desk
 from sealroom.client.entries import Draft
+from sealroom.client.logbook import Logbook
 from sealroom.protocol import envelope as envelopes
+from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.logged import Refusal
 from sealroom.protocol.statements import Approval, Consent, Cosignature, Grant, Revocation, Stop
 
@@ -23,32 +25,31 @@ _KINDS = {
 }  # fmt: skip
 
 
-def require_logged(desk: Desk, terms: Terms, done: set[int]) -> None:
-    """Return if the log holds all that this party posted under the agreement; what was found once needs no other look.
+def require_logged(desk: Desk, log: Logbook, listed: Sequence[Envelope], done: set[int]) -> None:
+    """Return if the log holds all that this party posted, and all of `listed`; what was found once is not asked again.
 
     `done` are numbers of entries with nothing left to post and all of it found; those that are so now are added.
 
     Raises:
-        NotGenuine: a statement of this party is missing there.
+        NotGenuine: a statement is missing there.
     """
-    agreement = terms.pinned.id
-    for signed in (*outbox.sent(desk.home, agreement), *_taken(desk, f"refusal/{agreement}/")):
-        _require(desk, terms, signed)
+    agreement = log.pinned.id
+    for signed in (*outbox.sent(desk.home, agreement), *_taken(desk, f"refusal/{agreement}/"), *listed):
+        _require(desk, log, signed)
     for entry in desk.ledger.entries():
         if entry.sequence in done or entry.draft.agreement != agreement:
             continue
         complete = _is_complete(desk, entry.draft)
         for signed in _posted(desk, entry.draft):
-            _require(desk, terms, signed)
+            _require(desk, log, signed)
         if complete:
             done.add(entry.sequence)
 
 
-def _require(desk: Desk, terms: Terms, signed: envelopes.Envelope) -> None:
-    mark = f"logged/{signed.digest}"
-    if not desk.ledger.sent(mark):
-        terms.log.require(_KINDS[signed.payloadType], signed.digest)
-        desk.ledger.mark_sent(mark)
+def _require(desk: Desk, log: Logbook, signed: Envelope) -> None:
+    if not desk.ledger.sent(known.logged(signed)):
+        log.require(_KINDS[signed.payloadType], signed.digest)
+        desk.ledger.mark_sent(known.logged(signed))
 
 
 def _is_complete(desk: Desk, draft: Draft) -> bool:
@@ -58,7 +59,7 @@ def _is_complete(desk: Desk, draft: Draft) -> bool:
     return draft.kind not in ("release", "refusal") or desk.ledger.sent(f"consent/{draft.name}")
 
 
-def _posted(desk: Desk, draft: Draft) -> Iterator[envelopes.Envelope]:
+def _posted(desk: Desk, draft: Draft) -> Iterator[Envelope]:
     """What the ledger kept for an entry, and the gateway took."""
     if draft.kind == "grant":
         run = draft.once.removeprefix("grant/")
@@ -68,7 +69,7 @@ def _posted(desk: Desk, draft: Draft) -> Iterator[envelopes.Envelope]:
         yield from _taken(desk, f"consent/{draft.name}")
 
 
-def _taken(desk: Desk, prefix: str) -> Iterator[envelopes.Envelope]:
+def _taken(desk: Desk, prefix: str) -> Iterator[Envelope]:
     for name, body in desk.ledger.kept_under(prefix).items():
         if desk.ledger.sent(name):
             yield envelopes.parse(body)

@@ -32,6 +32,7 @@ PADDED: Final = 256
 MAY_HEAL: Final = frozenset({
     "E3.no-challenge", "E3.other-nonce", "E3.other-version", "E3.request-expired", "E3.not-yet-valid",
     "E3.agreement-expired", "E3.not-mine", "E3.second-broker", "E3.second-evidence", "E3.log-key", "E2.other-run",
+    "E3.log-moved", "E3.run-refused",
 })  # fmt: skip
 """Reasons that another statement, another moment or another home can take away, and those that end the run anyway."""
 Code = Annotated[str, Text(r"E[1-5]\.[a-z0-9-]{1,60}", 64)]

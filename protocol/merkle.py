@@ -5,6 +5,7 @@ Runs in: parties.   Believes: nothing.   Spec: §13.1.   Hashing and proofs of R
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -33,23 +34,36 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\1" + left + right).digest()
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frontier:
+    """A tree as it grows: its size, and the roots of its largest complete subtrees, from left to right."""
+
+    size: int = 0
+    peaks: tuple[bytes, ...] = ()
+
+    def add(self, leaf: bytes) -> Frontier:
+        """The tree with one more leaf."""
+        peaks, top, rest = list(self.peaks), leaf, self.size
+        while rest & 1:
+            top, rest = node_hash(peaks.pop(), top), rest >> 1
+        return Frontier(self.size + 1, (*peaks, top))
+
+    @property
+    def root(self) -> bytes:
+        """The root over all leaves so far."""
+        top = self.peaks[-1] if self.peaks else EMPTY
+        for peak in reversed(self.peaks[:-1]):
+            top = node_hash(peak, top)
+        return top
+
+
 def roots(leaves: Iterable[bytes]) -> list[bytes]:
     """The root over the first 0, 1, 2, ... leaves; one pass, so that a whole history costs n log n."""
-    found, peaks = [EMPTY], list[tuple[int, bytes]]()
+    found, tree = [EMPTY], Frontier()
     for leaf in leaves:
-        level, top = 0, leaf
-        while peaks and peaks[-1][0] == level:
-            level, top = level + 1, node_hash(peaks.pop()[1], top)
-        peaks.append((level, top))
-        found.append(_bagged(peaks))
+        tree = tree.add(leaf)
+        found.append(tree.root)
     return found
-
-
-def _bagged(peaks: Sequence[tuple[int, bytes]]) -> bytes:
-    top = peaks[-1][1]
-    for _, peak in reversed(peaks[:-1]):
-        top = node_hash(peak, top)
-    return top
 
 
 def verify_inclusion(leaf: bytes, proof: Sequence[bytes], *, index: int, size: int, root: bytes) -> None:

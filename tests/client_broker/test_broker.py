@@ -220,7 +220,7 @@ def test_a_launcher_that_was_not_agreed_gets_no_key(tmp_path):
 
 
 def test_an_own_approval_that_expired_gets_no_key(world):
-    world.gateway.posted_statements = world.gateway.posted_statements[:1]
+    revoked(world, "partner")
     world.approve("partner", not_after=NOW + 10)
     world.ask()
     world.step()
