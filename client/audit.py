@@ -208,12 +208,12 @@ def bundle(run: RunHistory, history: History) -> Bundle:
     assert run.evidence is not None  # noqa: S101
     last = history.chain.index(run.request.pinned.envelope)
     return Bundle(
-        format="sealroom/receipt-bundle/v1", agreement=tuple(history.chain[: last + 1]),
+        format="sealroom/receipt-bundle/v2", agreement=tuple(history.chain[: last + 1]),
         approvals=tuple(history.approvals), revocations=tuple(history.revocations),
         manifests=tuple(history.manifests[d] for d in run.request.request.objects.values()),
         request=run.request.envelope, evidence=run.evidence, grants=tuple(s for s, _ in run.grants.values()),
         offers=tuple(s for s, _ in run.offers.values()), consents=tuple(s for s, _ in run.consents.values()),
-        receipt=run.receipt[0], cosignatures=tuple(run.cosignatures.values()),
+        receipt=run.receipt[0], cosignatures=tuple(run.cosignatures.values()), log=None,
     )  # fmt: skip
 
 

@@ -1,34 +1,60 @@
 """A receipt with everything that it speaks of, in one file: what anybody needs to check a run without asking anybody.
 
 Runs in: a party, or whoever holds the file.   Believes: nothing.   Spec: §5.9.
+
+Files of version 1 had no proof that the log holds the run. They are read as what they are, and written as they were.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from sealroom.client import files, received
 from sealroom.client.gateway import Gateway, StatementKind
 from sealroom.client.home import Home
-from sealroom.protocol import canonical, schema
+from sealroom.protocol import canonical, merkle, notes, schema
 from sealroom.protocol import envelope as envelopes
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.errors import Malformed, NotGenuine
-from sealroom.protocol.schema import Many
+from sealroom.protocol.schema import Hex32, Int, Many, Text
 from sealroom.protocol.statements import Approval, Evidence, Request, Revocation
 
 MOST_BYTES = 64 << 20
 FILE = "receipt.json"
+FIRST: Final = "sealroom/receipt-bundle/v1"
 Envelopes = Annotated[tuple[Envelope, ...], Many(0, 4096)]
+NoteText = Annotated[str, Text("[\n -~—]+", notes.MOST_BYTES)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an entry stands in the log, the salt that opens its commitment, and its path to the root."""
+
+    digest: Hex32
+    number: Annotated[int, Int(0, merkle.MOST_SIZE)]
+    salt: Hex32
+    proof: Annotated[tuple[Hex32, ...], Many(0, 48)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LogProof:
+    """That a log holds a run's end: its key as the operator named it, a checkpoint, and each entry's place in it."""
+
+    key: Envelope
+    checkpoint: NoteText
+    entries: Annotated[tuple[Place, ...], Many(1, 8193)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """Everything about one run but payloads and ciphertexts. `agreement` is the chain from version 1 to the run's."""
+    """Everything about one run but payloads and ciphertexts. `agreement` is the chain from version 1 to the run's.
 
-    format: Literal["sealroom/receipt-bundle/v1"]
+    `log` proves that receipt, offers and consents are in the agreement's log; None says nothing about it.
+    """
+
+    format: Literal["sealroom/receipt-bundle/v1", "sealroom/receipt-bundle/v2"]
     agreement: Annotated[tuple[Envelope, ...], Many(1, 64)]
     approvals: Envelopes
     revocations: Envelopes
@@ -40,6 +66,7 @@ class Bundle:
     consents: Envelopes
     receipt: Envelope
     cosignatures: Envelopes
+    log: LogProof | None
 
     @property
     def run(self) -> str:
@@ -53,7 +80,10 @@ class Bundle:
 
     def to_bytes(self) -> bytes:
         """The file's content: canonical JSON."""
-        return canonical.encode(schema.encode(self))
+        value = schema.encode(self)
+        if self.format == FIRST:
+            del value["log"]
+        return canonical.encode(value)
 
 
 def parse(data: bytes) -> Bundle:
@@ -62,7 +92,12 @@ def parse(data: bytes) -> Bundle:
     Raises:
         Malformed: it is none.
     """
-    return schema.decode(Bundle, canonical.decode(data, most=MOST_BYTES), "receipt")
+    value = canonical.decode(data, most=MOST_BYTES)
+    if isinstance(value, dict) and value.get("format") == FIRST:
+        if "log" in value:
+            raise Malformed("unknown-field", "receipt: version 1 has no field `log`")
+        value["log"] = None
+    return schema.decode(Bundle, value, "receipt")
 
 
 def load(path: Path) -> Bundle:
@@ -103,7 +138,7 @@ def gather(home: Home, gateway: Gateway, run: str) -> Bundle | None:
     asked = envelopes.unverified(status.request, Request)
     states = [gateway.object_state(digest) for digest in asked.objects.values()]
     return Bundle(
-        format="sealroom/receipt-bundle/v1",
+        format="sealroom/receipt-bundle/v2",
         agreement=_chain(home, asked.agreement, asked.version),
         approvals=_statements(home, gateway, asked.agreement, "approval", Approval),
         revocations=_statements(home, gateway, asked.agreement, "revocation", Revocation),
@@ -115,6 +150,7 @@ def gather(home: Home, gateway: Gateway, run: str) -> Bundle | None:
         consents=_sorted(gateway.consents(run)),
         receipt=receipt,
         cosignatures=_sorted(gateway.cosignatures(run)),
+        log=None,
     )
 
 

@@ -1,17 +1,18 @@
-"""Fetches a run's end: verifies the receipt, then opens what was released to this party.
+"""Fetches a run's end: verifies the receipt, finds it in the log, then opens what was released to this party.
 
 Runs in: any party of the agreement.   Believes: the agreement and roots that it pinned.   Spec: §7.5.
 
-Nothing is opened, and no file is written, before the whole receipt has been verified.
+Nothing is opened, and no receipt is kept, before it has been verified and found in the agreement's log.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 
 from sealroom.client import bundle as bundles
-from sealroom.client import files, receipt, refusing, results
+from sealroom.client import files, proving, receipt, refusing, results
 from sealroom.client.errors import Waiting
 from sealroom.client.gateway import Gateway
 from sealroom.client.home import Home
@@ -43,7 +44,7 @@ class Collected:
 
 
 def collect(home: Home, gateway: Gateway, run: str) -> Collected:
-    """Verify the receipt of a run, keep it, and open every release to this party whose owners all consented.
+    """Verify a run's receipt, find it in the log, keep it, and open all to this party that its owners consented to.
 
     Raises:
         Waiting: the run has not ended, or its slot is still to come.
@@ -65,7 +66,10 @@ def collect(home: Home, gateway: Gateway, run: str) -> Collected:
             raise NotReleased("no-receipt", f"the run is {status.state}, it left no receipt, and nothing was released",
                               hint="nobody knows why; ask the operator, then ask for a new run")  # fmt: skip
         raise Waiting(f"the run is {status.state}", hint=f"follow it: `sealroom watch {run[:12]}`")
-    found = receipt.verify(gathered, roots=pinned_roots(home, gathered.agreement[0].digest))
+    roots = pinned_roots(home, gathered.agreement[0].digest)
+    receipt.verify(gathered, roots=roots)  # what does not hold is not worth asking the log for
+    gathered = proving.prove(home, gateway, gathered, now=int(time.time()))
+    found = receipt.verify(gathered, roots=roots)
     folder = home.run_folder(run)
     path = bundles.save(folder, gathered)
     mine = [item for item in found.releases if item.offer.offer.recipient == home.config.party]

@@ -18,6 +18,7 @@ from typing import Final
 from sealroom.client import files, following
 from sealroom.client.following import Take
 from sealroom.client.gateway import Gateway
+from sealroom.client.gateway_log import LoggedAt
 from sealroom.client.home import Home
 from sealroom.client.pinning import PinnedAgreement
 from sealroom.protocol import envelope as envelopes
@@ -59,6 +60,7 @@ class Logbook:
     now: int
     take: Take | None = None
     head: Checkpoint | None = None
+    note: Note | None = None
     moved: bool = False
 
     def look(self) -> Checkpoint:
@@ -86,7 +88,7 @@ class Logbook:
             if party in others:
                 self._compare(party, key, others[party], found)
         self._keep("head", note.to_bytes())  # (5)
-        self.head = found
+        self.head, self.note = found, note
         self._cosign(note, others.get(self.home.config.party))
         self.moved = self.take is not None and following.follow(
             self._folder(), self.gateway, self.pinned, found, self.take
@@ -106,6 +108,14 @@ class Logbook:
             if (newer := self._look_again()) == head:  # it may have come after the checkpoint
                 raise
             self._included(kind, digest, newer)
+
+    def place(self, kind: str, digest: str) -> LoggedAt:
+        """Where the log of the newest look holds this statement, with the proof that it does.
+
+        Raises:
+            NotGenuine: it does not (`log-lacks`), or the proof does not hold.
+        """
+        return self._included(kind, digest, self._head())
 
     def require_assigned(self, run: str, checkpoint: str) -> None:
         """Return if the root (hex) in a run's evidence is one of this very log, from when it had the run's request.
@@ -138,10 +148,11 @@ class Logbook:
             raise NotAcceptable("log-moved", "statements were added to the log just now", hint="look again")
         return found
 
-    def _included(self, kind: str, digest: str, head: Checkpoint) -> None:
+    def _included(self, kind: str, digest: str, head: Checkpoint) -> LoggedAt:
         at = self.gateway.log_inclusion(self.pinned.id, digest, head.size)
         leaf = merkle.entry_hash(at.salt, kind, digest)
         merkle.verify_inclusion(leaf, at.proof, index=at.number, size=head.size, root=head.root)
+        return at
 
     def _require_growth(self, old: Checkpoint | None, new: Checkpoint) -> None:
         if old is None or old == new:
@@ -182,21 +193,32 @@ class Logbook:
         if kept != shown:
             self.gateway.put_log_cosignature(self.pinned.id, party, kept)
 
-    def _key(self) -> VerifyingKey:
+    def statement(self) -> Envelope | None:
+        """The operator's statement of the log's key, kept once it was seen; None if there is none yet.
+
+        Raises:
+            NotAcceptable: there are two.
+        """
         kept = self._kept("key.json")
-        shown = self.gateway.statements(self.pinned.id, "log")
-        stated = {key.text: (s, key) for s in shown if (key := self._stated(s)) is not None}
-        if kept is not None:
-            key = key_of(envelopes.parse(kept), self.pinned.agreement, self.pinned.id)
-            stated.setdefault(key.text, (envelopes.parse(kept), key))
-        if len(stated) != 1:
-            count, operator = "two keys" if stated else "no key", self.pinned.agreement.operator
-            hint = "agree anew: a log has one key" if stated else "its command is `sealroom submit --agreement FILE`"
-            raise NotAcceptable("log-key", f"{operator} has named {count} of this log", hint=hint)
-        ((statement, found),) = stated.values()
-        if kept is None:
-            self._keep("key.json", statement.to_bytes())
-        return found
+        shown = [envelopes.parse(kept)] if kept else []
+        shown += self.gateway.statements(self.pinned.id, "log")
+        stated = {key.text: said for said in reversed(shown) if (key := self._stated(said)) is not None}
+        if len(stated) > 1:
+            raise self._without_key("two keys", "agree anew: a log has one key")
+        for said in stated.values():
+            self._keep("key.json", said.to_bytes())
+            return said
+        return None
+
+    def _key(self) -> VerifyingKey:
+        said = self.statement()
+        if said is None:
+            raise self._without_key("no key", "its command is `sealroom submit --agreement FILE`")
+        return key_of(said, self.pinned.agreement, self.pinned.id)
+
+    def _without_key(self, count: str, hint: str) -> NotAcceptable:
+        operator = self.pinned.agreement.operator
+        return NotAcceptable("log-key", f"{operator} has named {count} of this log", hint=hint)
 
     def _stated(self, statement: Envelope) -> VerifyingKey | None:
         with contextlib.suppress(Refused):

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 from typing import Literal, TypeVar
 
 from sealroom.attestation.snp.roots import VENDOR_ROOTS
-from sealroom.client import admission, answers, appraise, pinning, plain, standing, words
+from sealroom.client import admission, answers, appraise, pinning, plain, proving, standing, words
 from sealroom.client.admission import AdmittedRequest
 from sealroom.client.answers import CheckedOffer, CheckedReceipt
 from sealroom.client.appraise import Accepted, Question
 from sealroom.client.bundle import Bundle
 from sealroom.client.pinning import PinnedAgreement
+from sealroom.client.proving import InLog
 from sealroom.protocol import consistency, release, terms
 from sealroom.protocol import envelope as envelopes
 from sealroom.protocol.agreement import Agreement
@@ -44,7 +45,7 @@ class ReleaseFate:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verified:
-    """A bundle in which everything holds. `final`: every owner who must has cosigned."""
+    """A bundle in which everything holds. `final`: every owner who must has cosigned. `logged`: what the log holds."""
 
     agreement: PinnedAgreement
     request: AdmittedRequest
@@ -53,6 +54,7 @@ class Verified:
     releases: tuple[ReleaseFate, ...]
     cosigned: tuple[str, ...]
     missing: tuple[str, ...]
+    logged: InLog | None
 
     @property
     def final(self) -> bool:
@@ -75,7 +77,7 @@ def verify(bundle: Bundle, *, roots: frozenset[str] = frozenset(), agreement: st
     approvals of that time; (7) the gate of that evidence signed the receipt, which lists exactly these grants; (8)
     it signed exactly the offers that the receipt lists, on the agreed terms; (9) every consent is by an affected
     owner, at the agreed charge, with the share that the offer commits to; (10) every cosignature is by a party, for
-    this receipt.
+    this receipt; (11) if the file holds a proof from the agreement's log, that proof holds.
 
     `roots` are SHA-256 digests of root certificates (hex); `agreement` is the id that the caller expects, if any.
 
@@ -99,7 +101,8 @@ def verify(bundle: Bundle, *, roots: frozenset[str] = frozenset(), agreement: st
     cosigned = tuple(sorted({_cosigner(signed, bundle.receipt, pinned) for signed in bundle.cosignatures}))  # (10)
     affected = {party for offer in offers for party in offer.offer.affected}
     missing = tuple(sorted((affected or {grant.party for grant in grants}) - set(cosigned)))
-    return Verified(pinned, request, accepted, receipt, releases, cosigned, missing)
+    logged = proving.check_logged(bundle, pinned)  # (11)
+    return Verified(pinned, request, accepted, receipt, releases, cosigned, missing, logged)
 
 
 def verify_chain(chain: tuple[Envelope, ...]) -> PinnedAgreement:
@@ -143,8 +146,14 @@ def explain(found: Verified) -> tuple[str, ...]:
             f"cost {plain.cost(offer.cost)} ({answered})"
         )
     lines += [f"withheld: {r.rule}" for r in found.receipt.receipt.results if r.outcome == "withheld"]
-    lines.append(_finality(found))
-    return tuple(lines)
+    return (*lines, _logged(found), _finality(found))
+
+
+def _logged(found: Verified) -> str:
+    if found.logged is None:
+        return "NOT SHOWN TO BE LOGGED: nothing here proves that the agreement's log holds this receipt"
+    first, last, size = found.logged.numbers[0], found.logged.numbers[-1], found.logged.checkpoint.size
+    return f"logged: among entries {first} to {last} of {size}, root {found.logged.checkpoint.root.hex()[:24]}..."
 
 
 def _finality(found: Verified) -> str:

@@ -75,6 +75,7 @@ def document(found: Verified) -> dict[str, object]:
         "layers": list(found.receipt.receipt.layers),
         "launched": {"launcher": found.accepted.launched.launcher, "layers": list(found.accepted.launched.layers)},
         "final": found.final,
+        "logged": found.logged.document() if found.logged else None,
         "cosigned": list(found.cosigned),
         "releases": [
             {"rule": item.offer.offer.rule, "recipient": item.offer.offer.recipient, "fate": item.fate,

@@ -53,6 +53,7 @@ def _document(got: Collected, *, show: bool) -> dict[str, object]:
         "status": got.verified.receipt.receipt.status,
         "platform_class": got.verified.platform_class,
         "final": got.verified.final,
+        "logged": got.verified.logged.document() if got.verified.logged else None,
         "receipt": str(got.bundle),
         "opened": opened,
         "waiting": list(got.waiting),

@@ -136,6 +136,8 @@ def test_a_run_through_the_real_gateway(world):
         got = collect.collect(world.homes[party], world.gateways[party], run)
         assert [item.rule for item in got.opened] == rules
         assert got.verified.final
+        assert got.verified.logged is not None
+        assert got.verified.logged.checkpoint.root == world.store.log.root(world.id, world.store.log.size(world.id))
     assert step(world, "partner") == []
 
 

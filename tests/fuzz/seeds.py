@@ -170,11 +170,15 @@ def receipt_bundle() -> Any:
     """The JSON of a receipt bundle that its reader takes; whether it verifies is another question."""
     by_type = {type(document).__name__: schema.encode(signed(document)) for document in statements()}
     return {
-        "format": "sealroom/receipt-bundle/v1", "agreement": [cases.shared("agreement")],
+        "format": "sealroom/receipt-bundle/v2", "agreement": [cases.shared("agreement")],
         "approvals": [by_type["Approval"]], "revocations": [by_type["Revocation"]], "manifests": [by_type["Manifest"]],
         "request": cases.shared("request"), "evidence": schema.encode(evidence()), "grants": [by_type["Grant"]],
         "offers": [by_type["Offer"]], "consents": [by_type["Consent"]], "receipt": by_type["Receipt"],
         "cosignatures": [by_type["Cosignature"]],
+        "log": {
+            "key": by_type["Log"], "checkpoint": cases.shared("receipt-bundle")["log"]["checkpoint"],
+            "entries": [{"digest": A, "number": 5, "salt": B, "proof": [C, A]}],
+        },
     }  # fmt: skip
 
 

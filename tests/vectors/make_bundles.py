@@ -11,7 +11,7 @@ from sealroom.protocol.keys import to_text
 from sealroom.protocol.rules import Cost
 from sealroom.protocol.sealed import Manifest
 from sealroom.protocol.statements import Request, RuleResult
-from tests.vectors import cases, platform
+from tests.vectors import cases, make_logged, platform
 from tests.vectors.cases import Produced, vector
 from tests.vectors.make_documents import WHOLE
 from tests.vectors.make_history import (
@@ -50,14 +50,31 @@ NOT_FINAL = ("valid-waiting", "valid-not-cosigned")
 
 def _receipts(made: History, whole: dict[str, Any]) -> list[tuple[str, str, str, str, Edits]]:
     return [
-        ("valid", "ok", "7", "nothing is changed", []),
-        ("valid-refusal", "ok", "7", "an owner refused, without share and charge", [_consented(
-            made, 1, "bank", "operator", decision="refuse", share=None, ledger=None, charged=Cost(epsilon=0, bits=0))]),
-        ("valid-waiting", "ok", "7", "an owner has not answered", [[["consents", 2]]]),
-        ("valid-not-cosigned", "ok", "7", "nobody has cosigned", [[["cosignatures"], []]]),
+        ("valid", "ok", "8", "nothing is changed", []),
+        ("valid-refusal", "ok", "8", "an owner refused, without share and charge", _refused(made)),
+        ("valid-waiting", "ok", "8", "an owner has not answered", [
+            [["consents", 2]], [["log", "entries", len(bundle().offers) + 3]]]),
+        ("valid-not-cosigned", "ok", "8", "nobody has cosigned", [[["cosignatures"], []]]),
         *_decoded(whole), *_chain(made, whole), *_evidence(made), *_grants(made), *_by_gate(made), *_terms(made),
-        *_consents(made), *_cosigned(made),
+        *_consents(made), *_cosigned(made), *_logged(made),
     ]  # fmt: skip
+
+
+def _refused(made: History) -> Edits:
+    """One consent is a refusal, and the log holds that one."""
+    whole, nothing = bundle(), Cost(epsilon=0, bits=0)
+    said = consent(made, "bank", "operator", decision="refuse", share=None, ledger=None, charged=nothing)
+    answers = list(whole.consents)
+    answers[1] = sign(said, "bank")
+    proof = make_logged.proved(made.id, make_logged.end_of(whole.offers, whole.receipt, answers))
+    return [[["consents", 1], schema.encode(answers[1])], [["log"], schema.encode(proof)]]
+
+
+def _logged(made: History) -> list[tuple[str, str, str, str, Edits]]:
+    whole = bundle()
+    assert whole.log is not None
+    end = make_logged.end_of(whole.offers, whole.receipt, whole.consents)
+    return make_logged.vectors(made.id, whole.log, end)
 
 
 def _decoded(whole: dict[str, Any]) -> list[tuple[str, str, str, str, Edits]]:
@@ -67,7 +84,7 @@ def _decoded(whole: dict[str, Any]) -> list[tuple[str, str, str, str, Edits]]:
         ("decode-unknown-field", "E1.unknown-field", "decode", "a field more", [[["comment"], "trust me"]]),
         ("decode-missing-field", "E1.missing-field", "decode", "no revocations, not even none", [[["revocations"]]]),
         ("decode-another-format", "E1.not-allowed", "decode", "another format",
-         [[["format"], "sealroom/receipt-bundle/v2"]]),
+         [[["format"], "sealroom/receipt-bundle/v3"]]),
         ("decode-no-version", "E1.bad-length", "decode", "no agreement", [[["agreement"], []]]),
         ("decode-many-versions", "E1.bad-length", "decode", "65 versions", [[["agreement"], versions]]),
         ("decode-many-approvals", "E1.bad-length", "decode", "4097 approvals", [[["approvals"], again]]),

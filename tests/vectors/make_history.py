@@ -25,7 +25,7 @@ from sealroom.protocol.statements import (
     RuleResult,
     evidence_digest,
 )
-from tests.vectors import cases, platform
+from tests.vectors import cases, make_logged, platform
 from tests.vectors.make_releases import made_release
 from tests.vectors.make_run import NONCES, NOW, Setting, made_grant, make_setting
 
@@ -143,12 +143,13 @@ def cosignature(made: History, party: str, **changes: Any) -> Cosignature:
 def bundle() -> Bundle:
     made = history()
     asked = (("partner", "bank"), ("bank", "operator"), ("partner", "operator"))
+    offers, signed = tuple(sign(offer, "gate") for offer in made.offers.values()), sign(receipt(made), "gate")
+    consents = tuple(sign(consent(made, party, to), party) for party, to in asked)
     return Bundle(
-        format="sealroom/receipt-bundle/v1", agreement=(made.setting.signed,), approvals=made.approvals, revocations=(),
+        format="sealroom/receipt-bundle/v2", agreement=(made.setting.signed,), approvals=made.approvals, revocations=(),
         manifests=tuple(made.setting.manifests[name] for name in ("customers", "prospects")),
-        request=made.setting.request, evidence=made.evidence, grants=tuple(signed_grants(made)),
-        offers=tuple(sign(offer, "gate") for offer in made.offers.values()),
-        consents=tuple(sign(consent(made, party, to), party) for party, to in asked),
-        receipt=sign(receipt(made), "gate"),
+        request=made.setting.request, evidence=made.evidence, grants=tuple(signed_grants(made)), offers=offers,
+        consents=consents, receipt=signed,
         cosignatures=tuple(sign(cosignature(made, party), party) for party in ("bank", "partner")),
+        log=make_logged.proved(made.id, make_logged.end_of(offers, signed, consents)),
     )  # fmt: skip
