@@ -39,7 +39,7 @@ from sealroom.protocol import wire
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.errors import NotAcceptable, NotGenuine, Refused, UsageError
 from sealroom.protocol.keys import VerifyingKey
-from sealroom.protocol.statements import LedgerHead
+from sealroom.protocol.statements import LedgerHead, evidence_digest
 
 _BEFORE_GRANT = ("queued", "launching", "waiting-for-challenges")
 
@@ -159,9 +159,9 @@ class Broker:
         request = admission.admit(signed, terms.pinned, now=desk.now())
         if desk.party not in request.owners:
             return
-        accepted = self._appraise(terms, request, data)
         known.require_not_refused(desk, terms.pinned, run, request.request)
-        terms.log.require("evidence", accepted.digest)
+        terms.log.require("evidence", evidence_digest(data))  # first: what is not logged is not worth a refusal
+        accepted = self._appraise(terms, request, data)
         terms.log.require_assigned(run, accepted.evidence.checkpoint)
         entry = self._charge(request, accepted, data)
         if entry.draft.name != accepted.digest:

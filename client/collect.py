@@ -66,10 +66,9 @@ def collect(home: Home, gateway: Gateway, run: str) -> Collected:
             raise NotReleased("no-receipt", f"the run is {status.state}, it left no receipt, and nothing was released",
                               hint="nobody knows why; ask the operator, then ask for a new run")  # fmt: skip
         raise Waiting(f"the run is {status.state}", hint=f"follow it: `sealroom watch {run[:12]}`")
-    roots = pinned_roots(home, gathered.agreement[0].digest)
-    receipt.verify(gathered, roots=roots)  # what does not hold is not worth asking the log for
+    found = receipt.verify(gathered, roots=pinned_roots(home, gathered.agreement[0].digest))
     gathered = proving.prove(home, gateway, gathered, now=int(time.time()))
-    found = receipt.verify(gathered, roots=roots)
+    found = dataclasses.replace(found, logged=proving.check_logged(gathered, found.agreement))
     folder = home.run_folder(run)
     path = bundles.save(folder, gathered)
     mine = [item for item in found.releases if item.offer.offer.recipient == home.config.party]

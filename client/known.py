@@ -30,26 +30,24 @@ KINDS: Final[tuple[StatementKind, ...]] = ("approval", "revocation", "stop")
 def listed(desk: Desk, pinned: PinnedAgreement) -> list[Envelope]:
     """Statements that the gateway lists and that hold; each is kept for ever."""
     shown = [statement for kind in KINDS for statement in desk.gateway.statements(pinned.id, kind)]
-    return _keep(desk, pinned, shown)
+    return _keep(desk, pinned, shown)[0]
 
 
 def take(desk: Desk, pinned: PinnedAgreement, entries: Sequence[LoggedEntry]) -> bool:
     """Keep statements, and refusals of runs, that the log holds; whether one was not known before."""
-    statements = [e.statement for e in entries if e.kind in KINDS and e.statement is not None]
-    before = {statement.digest for statement in memory.statements(desk.ledger, pinned.id, [])}
-    found = _keep(desk, pinned, statements)
-    for signed in found:
+    genuine, new = _keep(desk, pinned, [e.statement for e in entries if e.kind in KINDS and e.statement is not None])
+    for signed in genuine:
         desk.ledger.mark_sent(logged(signed))
     refusals = [e.statement for e in entries if e.kind == "refusal" and e.statement is not None]
     fresh = [signed for signed in refusals if _keep_refusal(desk, pinned.id, signed)]
-    return bool(fresh) or not before >= {signed.digest for signed in found}
+    return bool(fresh or new)
 
 
 def standing_now(desk: Desk, pinned: PinnedAgreement) -> Standing:
     """All that stands: what was ever seen, this party's own, and what came as files."""
     own = [*outbox.waiting(desk.home, pinned.id), *outbox.sent(desk.home, pinned.id)]
     _keep(desk, pinned, [*own, *received.kept(desk.home, pinned.id)])
-    return standing.read(pinned.agreement, pinned.id, memory.statements(desk.ledger, pinned.id, []))
+    return standing.read(pinned.agreement, pinned.id, memory.statements(desk.ledger, pinned.id))
 
 
 def require_not_refused(desk: Desk, pinned: PinnedAgreement, run: str, request: Request) -> None:
@@ -73,10 +71,10 @@ def logged(statement: Envelope) -> str:
     return f"logged/{statement.digest}"
 
 
-def _keep(desk: Desk, pinned: PinnedAgreement, statements: list[Envelope]) -> list[Envelope]:
-    genuine = list(_genuine(standing.read(pinned.agreement, pinned.id, statements)))
-    memory.statements(desk.ledger, pinned.id, genuine)
-    return genuine
+def _keep(desk: Desk, pinned: PinnedAgreement, found: list[Envelope]) -> tuple[list[Envelope], list[Envelope]]:
+    """Which of them hold, all kept now; and which of those were not known before."""
+    genuine = list(_genuine(standing.read(pinned.agreement, pinned.id, found)))
+    return genuine, memory.keep_statements(desk.ledger, pinned.id, genuine)
 
 
 def _genuine(found: Standing) -> Iterator[Envelope]:

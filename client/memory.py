@@ -82,15 +82,22 @@ def seen_elsewhere(ledger: Ledger, run: str) -> frozenset[str]:
     return frozenset(name.removeprefix("seen/") for name, body in kept.items() if body != run.encode())
 
 
-def statements(ledger: Ledger, agreement: str, fresh: list[Envelope]) -> list[Envelope]:
-    """Every statement about an agreement that was ever seen; a gateway cannot hide one afterwards."""
-    prefix = f"statement/{agreement}/"
-    known = ledger.kept_under(prefix)
-    for statement in fresh:
-        name = prefix + statement.digest
-        if name not in known:
-            known[name] = ledger.keep(name, statement.to_bytes())
-    return [parse(body) for body in known.values()]
+def keep_statements(ledger: Ledger, agreement: str, fresh: list[Envelope]) -> list[Envelope]:
+    """Keep statements about an agreement for ever, so that nobody can hide them afterwards; those that are new here."""
+    new = {_statement(agreement) + signed.digest: signed for signed in fresh}
+    new = {name: signed for name, signed in new.items() if ledger.kept(name) is None}
+    if new:
+        ledger.keep_all({name: signed.to_bytes() for name, signed in new.items()})
+    return list(new.values())
+
+
+def statements(ledger: Ledger, agreement: str) -> list[Envelope]:
+    """Every statement about an agreement that was ever kept."""
+    return [parse(body) for body in ledger.kept_under(_statement(agreement)).values()]
+
+
+def _statement(agreement: str) -> str:
+    return f"statement/{agreement}/"
 
 
 def _bytes(document: object) -> bytes:

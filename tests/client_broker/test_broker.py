@@ -163,11 +163,11 @@ def later(seconds):
 OTHER_GATE = SigningKey.generate().public.text
 OTHER_SEALING = SealingKey.generate().public.text
 REFUSED_EVIDENCE = {
-    "the evidence is not JSON": (instead_of_evidence(lambda _: b"{"), "E1.not-json"),
-    "the evidence is not canonical": (instead_of_evidence(lambda d: d + b" "), "E1.not-canonical"),
+    "the evidence is not JSON": (instead_of_evidence(lambda _: b"{"), "E2.log-lacks"),
+    "the evidence is not canonical": (instead_of_evidence(lambda d: d + b" "), "E2.log-lacks"),
     "the evidence has a field more": (
         instead_of_evidence(lambda d: canonical.encode({**canonical.decode(d, most=1 << 20), "extra": 1})),
-        "E1.unknown-field",
+        "E2.log-lacks",
     ),
     "the evidence is for another request": (in_evidence(request="11" * 32), "E3.other-run"),
     "the evidence is for another agreement": (in_evidence(agreement="11" * 32), "E3.other-run"),
