@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-from sealroom.client.broker import Broker
 from sealroom.client.gateway_log import LoggedAt, ShownEntry
-from sealroom.client.logbook import Logbook
 from sealroom.client.transport import GatewayRefused
 from sealroom.host.problems import Problem
 from sealroom.host.store.log import Log, size_of
@@ -69,13 +66,6 @@ class PlayedLog:
 
     def cosignatures(self) -> dict[str, bytes]:
         return {party: note.encode() for party, note in self.store.cosignatures(self.agreement).items()}
-
-
-class UnloggedBroker(Broker):
-    """A broker for hosts that play no log: every check but the log's is the real one."""
-
-    def _logbook(self, pinned: Any) -> Any:
-        return mock.create_autospec(Logbook, instance=True)
 
 
 def _or_404(ask: Any, *values: Any) -> Any:

@@ -78,8 +78,9 @@ def test_a_recipient_killed_around_each_file_opens_one_content_once(scene):
         if program.process.wait(60) != KILLED:
             break
     assert program.process.returncode == 0
-    assert {point.rpartition(" ")[2] for point in scene.points("recipient")} == {
-        "receipt.json", "overlap.json", "cells.json"}  # fmt: skip
+    written = {point.rpartition(" ")[2] for point in scene.points("recipient")}
+    of_the_log = {"key.json", "head", *OWNERS}  # unless the bank's broker, which runs, was there first
+    assert written - of_the_log == {"receipt.json", "overlap.json", "cells.json"}
     checks.ends_well(scene, [run])
 
 

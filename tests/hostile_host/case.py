@@ -57,7 +57,7 @@ SETTINGS: dict[str, Play] = {"plain": plain}
 
 @functools.cache
 def releases(twin: str) -> Seen:
-    """The unmanipulated run of a setting, played once: it must release everything to everybody."""
+    """The unmanipulated run of a setting, played once: it must release everything, and its history prove itself."""
     here = scene.fresh()
     try:
         SETTINGS[twin](here)
@@ -65,6 +65,7 @@ def releases(twin: str) -> Seen:
         here.play()
         checks.let_deadlines_pass(here)
         seen = checks.hold(here)
+        checks.history_proves_itself(here)
     finally:
         here.close()
     assert seen.ends == "released"

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from sealroom.client import grants, purses
+from sealroom.client import audit, audit_folder, grants, purses
 from sealroom.client.entries import NOTHING, Amount, Draft
 from sealroom.protocol import canonical, envelope, release, wire
 from sealroom.protocol.agreement import affected_owners, objects_of
@@ -223,6 +223,14 @@ def host_was_told_nothing(scene: Scene) -> None:
         assert base64.b64encode(content)[:-4] not in everything, "plaintext reached the host"
     told = {found for said in seen for text in _texts(said) for found in CODE.findall(text)}
     assert told == set(), f"the host was told {told}"
+
+
+def history_proves_itself(scene: Scene) -> None:
+    """The whole log, taken home by a party, passes an audit."""
+    folder = scene.folder / "history"
+    audit_folder.export(scene.gateways["bank"], scene.past.agreement, folder)
+    found = audit.verify(audit_folder.load(folder), roots=frozenset({scene.processor.root}))
+    assert scene.run in found.receipts
 
 
 def _texts(said: bytes) -> list[str]:

@@ -9,7 +9,8 @@ from typing import Any
 from unittest import mock
 
 from sealroom.attestation.snp import abi
-from sealroom.client import answering, appraise, consent, memory, standing
+from sealroom.client import answering, appraise, consent, following, known, posted, proving, standing
+from sealroom.client.logbook import Logbook
 from sealroom.enclave.gate import session
 from sealroom.protocol.errors import Refused
 from sealroom.protocol.keys import from_text
@@ -84,6 +85,16 @@ class _Any(dict):  # type: ignore[type-arg]
         return True
 
 
+def only_listed() -> contextlib.AbstractContextManager[Any]:
+    """A broker knows what the gateway lists now, and nothing else."""
+
+    def now(desk: Any, pinned: Any) -> Any:
+        shown = [said for kind in known.KINDS for said in desk.gateway.statements(pinned.id, kind)]
+        return standing.read(pinned.agreement, pinned.id, shown)
+
+    return mock.patch.object(known, "standing_now", now)
+
+
 def plain_reasons() -> contextlib.AbstractContextManager[Any]:
     """The gate writes reasons beside the receipt's status, for all to read."""
 
@@ -124,14 +135,34 @@ KNOCKED = (
     Knocked(check="no consent under a replaced version (§5.4)",
             case="agreement/changed-between-grant-and-consent/consent/all",
             without=(nothing(answering, "_require_standing"),), ends="released"),
-    Knocked(check="no grant and no consent after a stop (§5.1)", case="stop/by-the-vendor-hidden/challenge/all",
+    Knocked(check="no grant and no consent after a stop (§5.1)",
+            case="stop/by-the-vendor-logged-and-not-listed/challenge/all",
             without=(nothing(standing.Standing, "require_in_force"),), ends="released"),
-    Knocked(check="no consent after a revocation (§5.1)", case="revocation/by-the-vendor-hidden/consent/all",
+    Knocked(check="no consent after a revocation (§5.1)",
+            case="revocation/by-the-vendor-logged-and-not-listed/consent/all",
             without=(nothing(answering, "_require_standing"),), ends="released"),
     Knocked(check="statements are remembered (§5.1)",
             case="approvals/old-ones-of-a-withdrawn-image-shown-again/grant/all",
-            without=(lambda: mock.patch.object(memory, "statements", lambda _, __, fresh: fresh),),
-            wrong="no approved gate"),
+            without=(only_listed,), wrong="no approved gate"),
+    Knocked(check="new entries of the log are read (§13.4)",
+            case="stop/by-the-auditor-logged-and-not-listed/challenge/all",
+            without=(lambda: mock.patch.object(following, "follow", return_value=False),), ends="released"),
+    Knocked(check="what is listed is logged (§13.4)", case="approval/listed-and-not-logged/grant/all",
+            without=(nothing(posted, "require_logged"),), ends="released"),
+    Knocked(check="entries are the tree's (§13.4)", case="entries/statement-replaced/every phase/partner",
+            without=(nothing(following, "_require_part"),), ends="released"),
+    Knocked(check="a run that was refused gets no key (§13.4)",
+            case="refusal/by-the-partner-logged,-and-the-run-goes-on/grant/all",
+            without=(nothing(known, "require_not_refused"),), ends="released"),
+    Knocked(check="evidence binds this log (§13.4)",
+            case="log/another-one-for-the-partner,-cosignatures-kept-apart/challenge/all",
+            without=(nothing(Logbook, "require_assigned"),), ends="released"),
+    Knocked(check="what others cosigned continues (§13.4)",
+            case="log/another-one-for-the-partner,-cosignatures-passed-on/consent/all",
+            without=(nothing(Logbook, "_compare"),), ends="released"),
+    Knocked(check="who collects finds the run's end in the log (§7.5)", case="inclusion/dropped/collect/auditor",
+            without=(lambda: mock.patch.object(proving, "prove", lambda _, __, bundle, **___: bundle),),
+            ends="released"),
     Knocked(check="reasons go to owners only (§5.7)", case="grant/signature-bent/handover/gate",
             without=(plain_reasons,), wrong="the host was told"),
     Knocked(check="charged before it leaves (§5.6)", case="cosignature/acknowledged-and-thrown-away/consent/partner",

@@ -15,6 +15,7 @@ from sealroom.protocol.keys import SealingKey, SigningKey, to_text
 from sealroom.protocol.statements import Evidence
 from tests.attestation import simulation
 from tests.client_broker.world import NOW
+from tests.hostile_host.answers import NEXT
 from tests.hostile_host.case import SETTINGS, Case, Play
 from tests.hostile_host.scene import APPROVED, LAUNCH, OWNERS, RECIPIENTS, WITHDRAWN, Scene, amend
 from tests.hostile_host.store import Held, Store
@@ -119,14 +120,15 @@ def _forged(scene: Scene, quote: Callable[[bytes], SnpEvidence], **changes: Any)
     """Evidence for keys that the host holds itself."""
     held, signing, sealing = scene.held, SigningKey.generate(), SealingKey.generate()
     scene.known_keys.append(sealing)
+    checkpoint = scene.store.log.assign(held.request.digest, held.asked.agreement)
     report = binding.report_data(
         nonces=held.challenges, gate_sealing_key=sealing.public.raw, gate_signing_key=signing.public.raw,
         agreement_id=held.asked.agreement, agreement_version=held.asked.version, request=held.request.digest,
-        checkpoint="00" * 32,
+        checkpoint=checkpoint,
     )  # fmt: skip
     document = {
         "format": "sealroom/evidence/v1", "agreement": held.asked.agreement, "version": held.asked.version,
-        "request": held.request.digest, "nonces": dict(held.challenges), "checkpoint": "00" * 32,
+        "request": held.request.digest, "nonces": dict(held.challenges), "checkpoint": checkpoint,
         "gate_signing_key": signing.public.text, "gate_sealing_key": sealing.public.text, "platform": "sev-snp",
         "attestation": to_text(canonical.encode(schema.encode(quote(report)))), **changes,
     }  # fmt: skip
@@ -140,6 +142,7 @@ def forging(prepare: Callable[[Scene], Callable[[bytes], SnpEvidence]]) -> Play:
         held = challenged(scene)
         scene.store.work()
         held.evidence = canonical.encode(schema.encode(_forged(scene, prepare(scene))))
+        scene.store.log.add_evidence(held.asked.agreement, held.evidence)
         scene.forced += 1
         scene.play()
 
@@ -213,11 +216,13 @@ def _quietly(scene: Scene, party: str, statement: envelope.Envelope) -> None:
     outbox.mark_sent(scene.homes[party], scene.past.agreement, statement)
 
 
-def hiding(say: Callable[[Scene], tuple[str, envelope.Envelope]], when: str) -> Play:
-    """A party stops or revokes, and the host shows it to nobody."""
+Say = Callable[[Scene, dict[str, bool]], tuple[str, envelope.Envelope]]
+
+
+def hiding(say: Say, when: str, *, listed: bool = False, logged: bool = False) -> Play:
+    """A party stops or revokes; the host leaves it out of its lists, of its log, or of both."""
 
     def play(scene: Scene) -> None:
-        kinds = ("stops", "revocations")
         scene.ask()
         if when == "grant":
             scene.step()
@@ -225,27 +230,36 @@ def hiding(say: Callable[[Scene], tuple[str, envelope.Envelope]], when: str) -> 
             scene.step()
             scene.store.work()
             scene.step()
-        party, statement = say(scene)
+        party, statement = say(scene, {"listed": listed, "logged": logged})
         _quietly(scene, party, statement)
-        scene.store.statements[scene.past.agreement].remove(statement)
-        scene.tricks = [Trick(kind, lambda p: p.data or b"") for kind in kinds]
         scene.forced += 1
         scene.play()
 
     return play
 
 
-def shown_to_one(say: Callable[[Scene], tuple[str, envelope.Envelope]]) -> Play:
-    """The host shows a stop or revocation only to the party that made it."""
-    return hiding(say, "challenge")
+def stop(party: str) -> Say:
+    return lambda scene, shown: (party, scene.say_stop(party, **shown))
 
 
-def stop(party: str) -> Callable[[Scene], tuple[str, envelope.Envelope]]:
-    return lambda scene: (party, scene.say_stop(party))
+def revocation(party: str) -> Say:
+    return lambda scene, shown: (party, scene.revoke(party, **shown))
 
 
-def revocation(party: str) -> Callable[[Scene], tuple[str, envelope.Envelope]]:
-    return lambda scene: (party, scene.revoke(party))
+def approving(**shown: bool) -> Play:
+    """A new image is launched, which every owner approved; the host leaves one approval out of its lists or its log."""
+
+    def play(scene: Scene) -> None:
+        scene.measurement = scene.expected_measurement = NEXT
+        for owner in OWNERS:
+            left_out = {"listed": False, "logged": False} | shown if owner == "vendor" else {}
+            said = scene.approve(owner, scene.past.agreement, NEXT, **left_out)
+            _quietly(scene, owner, said)
+        scene.forced += 1
+        scene.ask()
+        scene.play()
+
+    return play
 
 
 def withdrawn(scene: Scene) -> None:
@@ -440,6 +454,15 @@ PLOTS: tuple[tuple[str, str, str, str, Play], ...] = (
       for who in OWNERS for phase in ("challenge", "grant", "consent")),
     *(("revocation", f"by the {who} hidden", phase, "all", hiding(revocation(who), phase))
       for who in OWNERS for phase in ("challenge", "grant", "consent")),
+    *(("stop", f"by the {who} logged and not listed", phase, "all", hiding(stop(who), phase, logged=True))
+      for who in (*OWNERS, "auditor") for phase in ("challenge", "grant", "consent")),
+    *(("revocation", f"by the {who} logged and not listed", phase, "all", hiding(revocation(who), phase, logged=True))
+      for who in OWNERS for phase in ("challenge", "grant", "consent")),
+    *((name, f"by the {who} listed and not logged", phase, "all", hiding(say(who), phase, listed=True))
+      for name, say, who in (("stop", stop, "auditor"), ("revocation", revocation, "vendor"))
+      for phase in ("challenge", "grant", "consent")),
+    ("approval", "logged and not listed", "grant", "all", approving(logged=True)),
+    ("approval", "listed and not logged", "grant", "all", approving(listed=True)),
     ("request", "of an old version run again", "request", "all", old_version_asked_again),
     ("request", "that was done run again", "request", "all", finished_run_again),
     ("agreement", "changed between grant and consent", "consent", "all", version_changed_on_the_way),

@@ -17,6 +17,7 @@ from unittest import mock
 from sealroom.attestation.evidence import SnpEvidence, snp_evidence
 from sealroom.attestation.snp import cert_table
 from sealroom.client import collect, config, runs
+from sealroom.client.broker import Broker
 from sealroom.client.desk import Event
 from sealroom.client.gateway import Gateway
 from sealroom.client.home import Home
@@ -26,6 +27,7 @@ from sealroom.protocol import canonical, digest, envelope, schema
 from sealroom.protocol.agreement import Agreement
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.errors import SealroomError
+from sealroom.protocol.logged import Log
 from sealroom.protocol.platform import simulated_policy
 from sealroom.protocol.statements import Approval, Revocation, Stop
 from tests import homes as copies
@@ -35,7 +37,6 @@ from tests.client_broker.world import NOW, Clock
 from tests.hostile_host.gates import Gate
 from tests.hostile_host.store import Held, Store, name_of
 from tests.hostile_host.tricks import Passing, Trick
-from tests.logs import UnloggedBroker as Broker  # this host plays no log; tests/log does
 
 PARTIES = ("bank", "partner", "vendor", "auditor", "operator")
 OWNERS = ("bank", "partner", "vendor")
@@ -94,6 +95,8 @@ class Face:
         for trick in scene.tricks:
             if trick.takes(passing):
                 passing = dataclasses.replace(passing, data=trick.apply(passing))
+        if message == "evidence" and passing.data is not None:
+            scene.store.log.add_evidence(scene.store.held[passing.run].asked.agreement, passing.data)
         if passing.data is None:
             raise GatewayRefused(404, "not-found", "there is no such thing that you may see", "")
         return passing.data[: most + 1]
@@ -136,11 +139,13 @@ class Scene:
             self.ledgers[name] = Ledger.open(self.homes[name].root, name)
             self.brokers[name] = self._broker(name)
 
-    def close(self) -> None:
+    def close(self, *, with_log: bool = True) -> None:
         for ledger in self.ledgers.values():
             ledger.close()
         for gate in self.gates():
             gate.close()
+        if with_log:
+            self.store.log.close()
 
     def gates(self) -> list[Gate]:
         """Every gate that was ever started here."""
@@ -215,19 +220,27 @@ class Scene:
     def sign(self, party: str, document: object) -> Envelope:
         return envelope.sign(document, [self.members[party].signing])
 
-    def say_stop(self, party: str) -> Envelope:
-        """A party stops the agreement; its own broker knows, and the host is told."""
+    def say_stop(self, party: str, **shown: bool) -> Envelope:
+        """A party stops the agreement, and the host is told."""
         said = Stop(format="sealroom/stop/v1", party=party, agreement=self.past.agreement, created=NOW, remark="enough")
-        return self._post(party, self.past.agreement, said)
+        return self._post(party, self.past.agreement, said, **shown)
 
-    def approve(self, party: str, agreement: str, measurement: str, *, not_after: int = NOW + 10**7) -> Envelope:
-        approval = Approval(
+    def say_nothing(self) -> Envelope:
+        """A statement that changes nothing: the operator approves, which nobody asks it to."""
+        return self.sign("operator", self._approval("operator", self.past.agreement, WITHDRAWN, NOW + 10**7))
+
+    def approve(
+        self, party: str, agreement: str, measurement: str, *, not_after: int = NOW + 10**7, **shown: bool
+    ) -> Envelope:
+        return self._post(party, agreement, self._approval(party, agreement, measurement, not_after), **shown)
+
+    def _approval(self, party: str, agreement: str, measurement: str, not_after: int) -> Approval:
+        return Approval(
             format="sealroom/approval/v1", party=party, agreement=agreement, measurement=measurement,
             not_after=not_after, created=NOW - 500, remark="looked at it", nonce="77" * 32,
         )  # fmt: skip
-        return self._post(party, agreement, approval)
 
-    def revoke(self, party: str, measurement: str = APPROVED, agreement: str | None = None) -> Envelope:
+    def revoke(self, party: str, measurement: str = APPROVED, agreement: str | None = None, **shown: bool) -> Envelope:
         """A party takes back its approval of a measurement."""
         agreement = agreement or self.past.agreement
         kind = envelope.media_type(Approval)
@@ -238,11 +251,11 @@ class Scene:
             format="sealroom/revocation/v1", party=party, agreement=agreement, approval=mine.digest, created=NOW,
             remark="found a flaw",
         )  # fmt: skip
-        return self._post(party, agreement, revocation)
+        return self._post(party, agreement, revocation, **shown)
 
-    def _post(self, party: str, agreement: str, document: object) -> Envelope:
+    def _post(self, party: str, agreement: str, document: object, **shown: bool) -> Envelope:
         signed = self.sign(party, document)
-        self.store.statements[agreement].append(signed)
+        self.store.state_of(agreement, signed, **shown)
         return signed
 
 
@@ -288,8 +301,12 @@ def document(**changes: Any) -> dict[str, Any]:
 def _found(scene: Scene, **changes: Any) -> str:
     """Agree, seal, approve: everything that comes before a run."""
     _, signed = parties.sign_agreement(_members(), document(**changes))
-    scene.store.chains[signed.digest] = [signed]
-    scene.store.statements[signed.digest] = []
+    scene.store.register(signed.digest, signed)
+    log = Log(
+        format="sealroom/log/v1", party="operator", agreement=signed.digest, key=scene.store.log.log.public_key,
+        created=NOW,
+    )  # fmt: skip
+    scene.store.state_of(signed.digest, scene.sign("operator", log))
     for home in scene.homes.values():
         home.save_agreement(signed)
     for name, owner, *_ in SEALED:
@@ -305,6 +322,7 @@ def seal(scene: Scene, agreement: str, name: str, content: bytes) -> str:
     item = parties.seal_object(scene.members[owner], name, kind, media, content, agreement)
     scene.homes[owner].save_object(item.envelope, item.key)
     scene.store.objects[item.envelope.digest] = (item.envelope, item.ciphertext)
+    scene.store.log.add(agreement, item.envelope)
     CONTENTS[item.envelope.digest] = content
     return item.envelope.digest
 
@@ -314,7 +332,7 @@ def amend(scene: Scene, agreement: str, **changes: Any) -> Envelope:
     chain = scene.store.chains[agreement]
     number = {"sequence": len(chain) + 1, "first": agreement, "previous": chain[-1].digest}
     _, signed = parties.sign_agreement(_members(), document(**number, **changes))
-    chain.append(signed)
+    scene.store.register(agreement, signed)
     for home in scene.homes.values():
         home.save_agreement(signed)
     return signed
@@ -343,7 +361,7 @@ def template() -> tuple[Path, Store, Past]:
     for held in scene.store.held.values():
         assert scene.store.state(held.request.digest) == "done"
     scene.step()
-    scene.close()
+    scene.close(with_log=False)
     for name in PARTIES:  # they are through with it; brokers would go on looking at it
         shutil.rmtree(_homes() / name / "agreements" / other)
     return _homes(), scene.store, Past(agreement, other, same, old, elsewhere)

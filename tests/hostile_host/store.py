@@ -23,11 +23,11 @@ from sealroom.protocol.sealed import Manifest
 from sealroom.protocol.statements import Offer, Receipt, Request
 from tests.client_broker.world import FakeRun
 from tests.hostile_host.gates import Compute, Gate
+from tests.hostile_host.keeping import HostLog
 
 if TYPE_CHECKING:
     from sealroom.attestation.evidence import SnpEvidence
 
-CHECKPOINT = "00" * 32
 CONSENT_WAIT = 86_400
 
 
@@ -55,6 +55,7 @@ class Store:
         self.objects: dict[str, tuple[Envelope, bytes]] = {}
         self.held: dict[str, Held] = {}
         self.other: dict[str, list[bytes]] = {}
+        self.log = HostLog()
         self.compute: Compute | None = None
         self.measurement: Callable[[], str] = str
         self.deliver: Callable[[Held, str, list[Any]], list[Any]] = lambda _held, _what, batch: batch
@@ -63,10 +64,25 @@ class Store:
     def copy(self, clock: Callable[[], float]) -> Store:
         """The same content in another store; gates are not copied, as there are none after a run."""
         made = Store(clock, self.quoter)
+        made.log.close()
+        made.log = self.log.copy()
         made.chains, made.statements = copy.deepcopy((self.chains, self.statements))
         made.objects, made.other = dict(self.objects), {key: list(value) for key, value in self.other.items()}
         made.held = {run: copy.deepcopy(dataclasses.replace(held, gates=[])) for run, held in self.held.items()}
         return made
+
+    def register(self, agreement: str, version: Envelope) -> None:
+        """Take a version that all have signed."""
+        self.chains.setdefault(agreement, []).append(version)
+        self.statements.setdefault(agreement, [])
+        self.log.add(agreement, version)
+
+    def state_of(self, agreement: str, statement: Envelope, *, listed: bool = True, logged: bool = True) -> None:
+        """Take a statement, and list and log it, or not."""
+        if listed:
+            self.statements[agreement].append(statement)
+        if logged:
+            self.log.add(agreement, statement)
 
     def agreement_of(self, agreement: str) -> Agreement:
         return _read(self.chains[agreement][-1].payload, Agreement)
@@ -82,7 +98,7 @@ class Store:
         parts = path.strip("/").split("/")[1:]
         if name_of(parts) == "ciphertext":
             return self._held(parts).offers[parts[3]][1]
-        handler = getattr(self, f"_{method.lower()}_{name_of(parts)}", None)
+        handler = getattr(self, f"_{method.lower()}_{name_of(parts).replace('-', '_')}", None)
         if handler is not None:
             return json.dumps(handler(party, parts, body, query) or {}, separators=(",", ":"), sort_keys=True).encode()
         if method == "GET":
@@ -108,7 +124,28 @@ class Store:
         return {"statements": [schema.encode(s) for s in self.statements[parts[1]] if wanted in s.payloadType]}
 
     def _post_statements(self, _: str, parts: list[str], body: bytes, *__: Any) -> None:
-        self.statements[parts[1]].append(envelope.parse(body))
+        self.state_of(parts[1], envelope.parse(body))
+
+    def _get_checkpoint(self, party: str, parts: list[str], _: bytes, query: Mapping[str, str]) -> Any:
+        return self.log.shown_to(party).answer("checkpoint", parts[1], query)
+
+    def _get_consistency(self, party: str, parts: list[str], _: bytes, query: Mapping[str, str]) -> Any:
+        return self.log.shown_to(party).answer("consistency", parts[1], query)
+
+    def _get_inclusion(self, party: str, parts: list[str], _: bytes, query: Mapping[str, str]) -> Any:
+        return self.log.shown_to(party).answer("inclusion", parts[1], query)
+
+    def _get_entries(self, party: str, parts: list[str], _: bytes, query: Mapping[str, str]) -> Any:
+        return self.log.shown_to(party).answer("entries", parts[1], query)
+
+    def _get_log_cosignatures(self, party: str, parts: list[str], _: bytes, query: Mapping[str, str]) -> Any:
+        return self.log.shown_to(party).answer("log_cosignatures", parts[1], query)
+
+    def _put_log_cosignature(self, party: str, parts: list[str], body: bytes, *_: Any) -> None:
+        self.log.cosign(parts[1], party, body)
+
+    def _get_assigned(self, _: str, parts: list[str], *__: Any) -> Any:
+        return self.log.assigned(parts[1])
 
     def _get_objects(self, _: str, parts: list[str], *__: Any) -> Any:
         agreement = self.agreement_of(parts[1])
@@ -128,7 +165,8 @@ class Store:
 
     def _post_runs(self, _: str, __: list[str], body: bytes, *___: Any) -> Any:
         request = envelope.parse(body)
-        self.held.setdefault(request.digest, Held(request, since=self.clock()))
+        held = self.held.setdefault(request.digest, Held(request, since=self.clock()))
+        self.log.add(held.asked.agreement, request)
         return {"run": request.digest, "state": self.state(request.digest)}
 
     def _get_runs(self, _: str, __: list[str], ___: bytes, query: Mapping[str, str]) -> Any:
@@ -160,7 +198,7 @@ class Store:
         return json.loads(_there(self._held(parts).evidence))
 
     def _put_grant(self, _: str, parts: list[str], body: bytes, *__: Any) -> None:
-        self._once(self._held(parts).grants, parts[3], envelope.parse(body))
+        self._once(self._held(parts).grants, parts[3], self._logged(parts, body))
 
     def _get_grants(self, _: str, parts: list[str], *__: Any) -> Any:
         return {"grants": [schema.encode(e) for e in self._held(parts).grants.values()]}
@@ -171,10 +209,12 @@ class Store:
     def _put_consent(self, party: str, parts: list[str], body: bytes, *_: Any) -> None:
         if self.state(parts[1]) in wire.RUN_FINAL_STATES:
             raise GatewayRefused(409, "wrong-state", "the run has ended", "")
-        self._once(self._held(parts).consents, (parts[3], party), envelope.parse(body))
+        self._once(self._held(parts).consents, (parts[3], party), self._logged(parts, body))
 
     def _put_refusal(self, party: str, parts: list[str], body: bytes, *_: Any) -> None:
-        self._once(self._held(parts).refusals, party, envelope.parse(body))
+        held = self._held(parts)
+        self._once(held.refusals, party, self._logged(parts, body))
+        held.state = held.state or "refused"
 
     def _get_refusals(self, _: str, parts: list[str], *__: Any) -> Any:
         return {"refusals": [schema.encode(e) for e in self._held(parts).refusals.values()]}
@@ -186,7 +226,7 @@ class Store:
         return schema.encode(_there(self._held(parts).receipt))
 
     def _put_cosignature(self, party: str, parts: list[str], body: bytes, *_: Any) -> None:
-        self._once(self._held(parts).cosignatures, party, envelope.parse(body))
+        self._once(self._held(parts).cosignatures, party, self._logged(parts, body))
 
     def _get_cosignatures(self, _: str, parts: list[str], *__: Any) -> Any:
         return {"cosignatures": [schema.encode(e) for e in self._held(parts).cosignatures.values()]}
@@ -195,6 +235,11 @@ class Store:
         if parts[1] not in self.held:
             raise _missing()
         return self.held[parts[1]]
+
+    def _logged(self, parts: list[str], body: bytes) -> Envelope:
+        signed = envelope.parse(body)
+        self.log.add(self._held(parts).asked.agreement, signed)
+        return signed
 
     @staticmethod
     def _once(store: dict[Any, Any], key: Any, value: Any) -> None:
@@ -274,7 +319,7 @@ class Store:
             "request": schema.encode(held.request),
             "manifests": [schema.encode(self.objects[d][0]) for d in asked.objects.values()],
             "nonces": dict(held.challenges),
-            "checkpoint": CHECKPOINT,
+            "checkpoint": self.log.assign(held.request.digest, asked.agreement),
         }
 
     def hand_over(self, held: Held, gate: Gate | None = None) -> None:
@@ -296,12 +341,15 @@ class Store:
             kind = message["type"]
             if kind == wire.EVIDENCE:
                 held.evidence = canonical.encode(message["evidence"])
+                self.log.add_evidence(held.asked.agreement, held.evidence)
             elif kind == wire.OFFER:
                 offer = envelope.parse(canonical.encode(message["offer"]))
                 held.offers[offer.digest] = (offer, files[0])
             elif kind == wire.RECEIPT:
                 held.receipt = envelope.parse(canonical.encode(message["receipt"]))
                 held.since = self.clock()
+                for signed in (*(offer for offer, _ in held.offers.values()), held.receipt):
+                    self.log.add(held.asked.agreement, signed)
 
 
 _ONE = {
@@ -313,17 +361,33 @@ _ONE = {
 }
 
 
+_OF_THE_LOG = {
+    "": "checkpoint",
+    "consistency": "consistency",
+    "inclusion": "inclusion",
+    "entries": "entries",
+    "cosignatures": "log-cosignatures",
+    "cosignatures/": "log-cosignature",
+}
+
+
 def name_of(parts: list[str]) -> str:
     """What a call is about: the last word of its path that is no digest and no name."""
     if parts[0] == "runs" and len(parts) > 2:
-        if len(parts) == 5:
-            return "ciphertext"
-        if len(parts) == 6:
-            return "consent"
-        return _ONE.get(parts[2], parts[2]) if len(parts) == 4 else parts[2]
+        return _of_a_run(parts)
+    if parts[0] == "agreements" and parts[2:3] == ["log"]:
+        return _OF_THE_LOG["/".join([*parts[3:4], *("" for _ in parts[4:])])]
     if parts[0] in {"agreements", "objects"} and len(parts) > 2:
         return "chunk" if len(parts) == 4 else parts[2]
     return parts[0].removesuffix("s") if len(parts) == 2 else parts[0]
+
+
+def _of_a_run(parts: list[str]) -> str:
+    if len(parts) > 4:
+        return {5: "ciphertext", 6: "consent"}[len(parts)]
+    if parts[2] == "checkpoint":
+        return "assigned"
+    return _ONE.get(parts[2], parts[2]) if len(parts) == 4 else parts[2]
 
 
 def file_of(data: bytes) -> int:

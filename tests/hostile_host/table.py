@@ -7,15 +7,15 @@ import json
 import os
 from pathlib import Path
 
-from tests.hostile_host import answers, collecting, handing, lying, plotting
+from tests.hostile_host import answers, collecting, handing, logged, lying, plotting
 from tests.hostile_host.case import Case
 
 EVERYTHING = os.environ.get("SEALROOM_HOSTILE") == "all"
 EVERY = 4
 """The ordinary suite plays one of so many cases of each table, and all plots."""
 TABLES: dict[str, tuple[Case, ...]] = {
-    "answers": answers.CASES, "collecting": collecting.CASES, "handing": handing.CASES, "lying": lying.CASES,
-    "plotting": plotting.CASES,
+    "answers": answers.CASES, "collecting": collecting.CASES, "handing": handing.CASES, "logged": logged.CASES,
+    "lying": lying.CASES, "plotting": plotting.CASES,
 }  # fmt: skip
 CASES: tuple[Case, ...] = tuple(case for cases in TABLES.values() for case in cases)
 EXPECTED = Path(__file__).with_name("expected.json")
