@@ -303,9 +303,8 @@ def test_a_clock_behind_the_ledger_stops_the_broker_and_brings_nothing_back(worl
     assert world.gateway.posts == before
 
 
-def test_an_approval_that_has_expired_stays_expired_when_the_clock_steps_back_a_little(world):
-    end = NOW + 1000
-    world.gateway.posted_statements.clear()
+def test_an_approval_that_has_expired_stays_expired_when_the_clock_steps_back_a_little(tmp_path):
+    end, world = NOW + 1000, World(tmp_path, approvers=())
     for party in ("bank", "partner"):
         world.approve(party, not_after=end)
     world.clock.now = end + 30

@@ -12,7 +12,7 @@ from sealroom.protocol.agreement import Approvals
 from sealroom.protocol.errors import NotAcceptable, NotGenuine
 from sealroom.protocol.statements import Approval, Revocation
 from tests import parties
-from tests.client_broker.world import MEASUREMENT, World
+from tests.client_broker.world import World
 
 NOW = parties.NOW
 OLD, NEW = "a1" * 48, "b2" * 48
@@ -221,10 +221,7 @@ def test_a_statement_alone_is_refused_with_a_reason(court):
     [(("partner", "bank"), True), (("partner", "compliance"), True), (("partner",), False), (("bank",), False)],
 )
 def test_a_broker_lets_a_key_go_only_with_two_of_four_approvals_its_own_among_them(tmp_path, approvers, granted):
-    world = World(tmp_path, approvals={"threshold": 2, "mandatory": ["partner"]})
-    world.gateway.posted_statements.clear()
-    for party in approvers:
-        world.approve(party, measurement=MEASUREMENT)
+    world = World(tmp_path, approvals={"threshold": 2, "mandatory": ["partner"]}, approvers=approvers)
     world.ask()
     world.step()
     events = world.step("partner")["partner"]

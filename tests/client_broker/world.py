@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -400,9 +401,15 @@ class FakeGate:
 
 
 class World:
-    """The whole of it; `consent` overrides a party's consent mode, `changes` fields of the agreement."""
+    """The whole of it; `consent` overrides a party's consent mode, `changes` fields of the agreement.
 
-    def __init__(self, folder: Path, *, consent: dict[str, dict[str, Any]] | None = None, **changes: Any) -> None:
+    `approvers` have approved the measurement for a long time.
+    """
+
+    def __init__(
+        self, folder: Path, *, consent: dict[str, dict[str, Any]] | None = None,
+        approvers: Sequence[str] = ("bank", "partner"), **changes: Any,
+    ) -> None:  # fmt: skip
         self.folder, self.clock, self.processor = folder, Clock(), _processor()
         self.homes = {name: _home(name, folder) for name in NAMES}
         members = {name: parties.Member(name, *_KEYS[name]) for name in NAMES}
@@ -429,8 +436,8 @@ class World:
             self.gateway.log.add(item.envelope)
             self.homes[owner].save_object(item.envelope, item.key)
         self.gateway.name_log(members["operator"].signing)
-        for owner in ("bank", "partner"):
-            self.approve(owner)
+        for party in approvers:
+            self.approve(party)
 
     def assign(self, run: str) -> str:
         """The log's root that this run's gate binds; a world before a real gateway asks that one."""
