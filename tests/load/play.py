@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from sealroom.client import collect, runs
 from sealroom.client.errors import Unreachable
@@ -21,10 +22,11 @@ from tests.crash.setting import Scene
 from tests.crash.template import RULES, Template
 from tests.postgres import Server
 
+T = TypeVar("T")
 REQUESTERS = 8
 OPEN_RUNS = 6
 """Fewer than requesters, so that some are always told to come again."""
-TIGHT = f"open_runs = {OPEN_RUNS}\nrequests_per_second = 40\nrequests_burst = 80\n"
+TIGHT = f"open_runs = {OPEN_RUNS}\nrequests_per_second = 15\nrequests_burst = 30\n"
 _POLL = 0.5
 SAID_NO = (409, 429, 500, 503, 507)
 
@@ -72,7 +74,7 @@ class Load:
                 try:
                     run = self._ask(lambda: runs.prepare(home, gateway, rules=RULES), gateway)
                     self._wait(gateway, run)
-                    got = collect.collect(home, gateway, run)
+                    got = self._again(lambda run=run: collect.collect(home, gateway, run))
                     if {item.rule for item in got.opened} != set(RULES):
                         wrong = f"opened {[item.rule for item in got.opened]}"
                 except Exception as error:  # noqa: BLE001 (counted and told)
@@ -88,11 +90,19 @@ class Load:
 
     def _ask(self, prepare: Callable[[], runs.Prepared], gateway: Gateway) -> str:
         """Ask until the gateway takes the run; it says so clearly when it has too many, or too many calls."""
+
+        def ask() -> str:
+            made = prepare()
+            runs.send(gateway, made)
+            return made.run
+
+        return self._again(ask)
+
+    def _again(self, call: Callable[[], T]) -> T:
         end = time.monotonic() + self.patience
         while True:
             try:
-                made = prepare()
-                runs.send(gateway, made)
+                return call()
             except GatewayRefused as error:
                 if error.code != "E3.gateway-too-many-runs" or time.monotonic() > end:
                     raise
@@ -101,8 +111,6 @@ class Load:
                 if time.monotonic() > end:
                     raise
                 self._count("unreachable")
-            else:
-                return made.run
             time.sleep(1)
 
     def _wait(self, gateway: Gateway, run: str) -> None:
