@@ -29,10 +29,13 @@ COMPONENTS: Final = ("@method", "@authority", "@target-uri")
 """What is signed besides the digest of the body, which is always signed."""
 ERROR_MOST: Final = 64 << 10
 TRIES: Final = 4
+TRIES_LIMITED: Final = 16
+"""How often a call is sent that the gateway calls one too many; pauses grow to two seconds, so it gets its turn."""
 PATIENCE: Final = 120.0
 _TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
-_AGAIN = (429, 502, 503, 504)
-_FIRST_PAUSE = 0.2
+_AGAIN = (502, 503, 504)
+_LIMITED = 429
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 2.0
 
 
 class GatewayRefused(NotAcceptable):
@@ -75,17 +78,17 @@ class Transport:
             GatewayRefused: the gateway says no for another reason.
         """
         pause = _FIRST_PAUSE
-        for attempt in range(1, TRIES + 1):
+        for attempt in range(1, TRIES_LIMITED + 1):
             try:
                 status, answer = self._once(method, path, body, most=most, query=query)
             except httpx2.TransportError as error:
-                if attempt == TRIES:
+                if attempt >= TRIES:
                     raise Unreachable(f"the gateway {self._base} does not answer: {_clean(str(error))}") from error
             else:
-                if status not in _AGAIN or attempt == TRIES:
+                if not _is_again(status, attempt):
                     return _successful(status, answer)
             self._sleep(pause * (1 + secrets.randbelow(256) / 512))
-            pause *= 2
+            pause = min(2 * pause, _LONGEST_PAUSE)
         raise AssertionError  # the last attempt returns or raises
 
     def close(self) -> None:
@@ -133,6 +136,10 @@ def connect(config: Config, key: Callable[[], SigningKey]) -> Transport:
     return Transport(config.gateway, key, verify=context)
 
 
+def _is_again(status: int, attempt: int) -> bool:
+    return attempt < TRIES_LIMITED if status == _LIMITED else status in _AGAIN and attempt < TRIES
+
+
 def _signer(key: SigningKey) -> tuple[str, HTTPMessageSigner]:
     key_id = key.public.text
     private = Ed25519PrivateKey.from_private_bytes(key.seed)
@@ -161,7 +168,7 @@ def _successful(status: int, answer: bytes) -> bytes:
     code, message, hint = _error_words(answer)
     if status in (401, 403):
         raise NotAuthorized(f"the gateway does not let you in: {message}", hint=hint)
-    if status >= 500 or status < 400:
+    if status >= 500 or status < 400 or status == _LIMITED:
         raise Unreachable(f"the gateway failed with status {status}: {message}", hint=hint)
     raise GatewayRefused(status, code, message, hint)
 

@@ -82,6 +82,24 @@ def test_a_gateway_that_never_answers_is_unreachable_after_a_bounded_number_of_t
     assert len(tries) == transport.TRIES
 
 
+def test_a_call_too_many_gets_its_turn_after_pauses_that_grow_to_a_bound():
+    tries, slept = [], []
+
+    def handler(request):
+        tries.append(1)
+        if len(tries) < transport.TRIES_LIMITED:
+            return answer({"error": {"code": "too-many-requests", "message": "slowly", "hint": ""}}, 429)
+        return answer({"status": "ok"})
+
+    assert gateway(handler, slept).health() == "ok"
+    assert max(slept) <= 3
+
+
+def test_a_caller_that_never_gets_its_turn_was_refused_nothing():
+    with pytest.raises(Unreachable, match="429"):
+        gateway(lambda _: answer({"error": {"code": "x", "message": "m", "hint": ""}}, 429)).health()
+
+
 def test_silence_is_unreachable():
     def handler(request):
         raise httpx2.ReadTimeout("silence", request=request)

@@ -56,7 +56,9 @@ class Load:
         """Play every run; how many seconds that took."""
         self.scene.start_gateway()
         self.scene.start_brokers()
-        threads = [threading.Thread(target=self._requester, name=f"requester-{n}") for n in range(REQUESTERS)]
+        threads = [
+            threading.Thread(target=self._requester, name=f"requester-{n}", daemon=True) for n in range(REQUESTERS)
+        ]
         start = time.monotonic()
         for thread in threads:
             thread.start()
