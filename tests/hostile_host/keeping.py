@@ -11,8 +11,8 @@ from typing import Any
 
 from sealroom.client.transport import GatewayRefused
 from sealroom.host.problems import Problem
-from sealroom.host.store.database import Database
 from sealroom.host.store.log import Log, size_of
+from sealroom.host.store.sqlite import Sqlite
 from sealroom.protocol import canonical, schema
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.errors import Refused
@@ -30,7 +30,7 @@ class HostLog:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or _new_path()
-        self.log = Log(Database(self.path, changed=lambda: None))
+        self.log = Log(Sqlite(self.path, changed=lambda: None))
         self.second: tuple[HostLog, str] | None = None
 
     def part(self, agreement: str, party: str, *, said: Envelope) -> None:

@@ -44,6 +44,7 @@ def expect(condition: object, words: str) -> None:
 
 def stopped(case: Any3, jailer: Zygote, world: World, ends: frozenset[str]) -> bytes:
     """Run a bundle under every layer: a closed outcome, nothing on any channel. Returns the output's bytes."""
+    world.settle()
     answer, written = jailer.run(
         archive_of(case.name, world), _ask(case), wall=1 if case.name == "never_waking" else 60
     )

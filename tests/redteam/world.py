@@ -23,6 +23,7 @@ from tests.redteam.contracts import CANARY
 
 EARLIER = b"what-the-run-before-was-about-93c1"
 NUMBER = 777
+_SETTLED, _PATIENCE = b"s", 30.0
 _PR_SET_PTRACER, _ANY = 0x59616D61, 2**64 - 1
 _SHMGET, _SHMAT, _SHMCTL, _MSGGET, _MSGRCV, _MSGCTL = 29, 30, 31, 68, 70, 71
 _MQ_OPEN, _MQ_UNLINK, _MQ_RECEIVE = 240, 241, 243
@@ -116,6 +117,20 @@ class World:
             "keyring": self._keyring,
         }
         return found | {name for name, probe in probes.items() if probe()}
+
+    def settle(self) -> None:
+        """Forget every signal sent so far, once the victim has taken it: on a busy machine that may be late.
+
+        Python runs its handlers in the order of the signals' numbers, so the answer to the highest one comes last.
+        """
+        os.kill(self.victim, signal.SIGRTMAX)
+        end, told = time.monotonic() + _PATIENCE, b""
+        while _SETTLED not in told:
+            if time.monotonic() > end:
+                raise RuntimeError("the victim does not answer")
+            with contextlib.suppress(BlockingIOError):
+                told += os.read(self._signals, 100)
+            time.sleep(0.001)
 
     def close(self) -> None:
         """Take everything down again."""
@@ -277,6 +292,7 @@ def _sleep_on(told: int, library: str) -> None:
 def _be_victim(told: int, _secret: int) -> None:
     """A process of the same user without privileges, which any debugger may attach to."""
     signal.signal(signal.SIGUSR1, lambda *_: os.write(told, struct.pack("B", 1)))
+    signal.signal(signal.SIGRTMAX, lambda *_: os.write(told, _SETTLED))
     kernel.drop_capabilities()
     with contextlib.suppress(OSError):  # only where Yama asks for it
         kernel.syscall(157, _PR_SET_PTRACER, -1, 0, 0, 0, what="prctl ptracer")
