@@ -91,8 +91,9 @@ $(VENV)/.fuzzing: requirements/fuzz.txt $(STAMP)
 	@$(RUN) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
 	@touch $@
 
-fuzz: $(VENV)/.fuzzing ## fuzz every decoder (SECONDS=600 in all, ONLY='card der', RECORD=1 adds to docs/FUZZING.md)
-	@$(RUN) -m tests.fuzz --seconds $(if $(SECONDS),$(SECONDS),600) $(if $(RECORD),--record) $(ONLY)
+fuzz: $(VENV)/.fuzzing ## fuzz every decoder (SECONDS=600 in all, ONLY='card der', EXECUTIONS=1000000 each is enough, RECORD=1 adds to docs/FUZZING.md)
+	@$(RUN) -m tests.fuzz --seconds $(if $(SECONDS),$(SECONDS),600) $(if $(EXECUTIONS),--executions $(EXECUTIONS)) \
+	  $(if $(RECORD),--record) $(ONLY)
 
 flips: $(STAMP) ## flip every single bit of one document of every kind
 	@SEALROOM_FLIPS=all $(TESTS) --timeout 3600 tests/flips

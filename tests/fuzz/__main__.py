@@ -1,17 +1,20 @@
-"""Fuzzes every decoder for a while: `python -m tests.fuzz --seconds 600 [--record] [TARGET ...]`.
+"""Fuzzes every decoder for a while: `python -m tests.fuzz --seconds 600 [--executions N] [--record] [TARGET ...]`.
 
-The time is divided among the targets, those with the fewest executions first. A corpus grows under build/fuzz and is
-used again; `--record` adds this session's counts to tests/fuzz/results.json and keeps a small corpus beside it.
+The time is divided among the targets, those with the fewest executions first; with `--executions`, a target that has as
+many on record is done, and the time that it leaves goes to the others. A corpus grows under build/fuzz and is used
+again; `--record` adds this session's counts to tests/fuzz/results.json and keeps a small corpus beside it.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime as dt
 import re
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from tests.fuzz import corpus, registry, results
@@ -30,12 +33,14 @@ def main(arguments: list[str]) -> int:
     options = _options(arguments)
     known = results.load()
     chosen = [(family, t) for family, t in registry.targets() if not options.targets or t.name in options.targets]
-    chosen.sort(key=lambda pair: known.get(pair[1].name, Result()).executions)
-    share = max(1, options.seconds // max(1, len(chosen)))
-    failed = 0
-    for family, target in chosen:
+    chosen.sort(key=lambda pair: _missing(known.get(pair[1].name, Result()), options.executions))
+    left, failed = float(options.seconds), 0
+    for done, (family, target) in enumerate(chosen):
         total = known.setdefault(target.name, Result())
-        good = fuzz(family, target, share, total)
+        start = time.monotonic()
+        limit = Limit(seconds=max(1, int(left / (len(chosen) - done))), executions=options.executions)
+        good = fuzz(family, target, limit, total)
+        left -= time.monotonic() - start
         failed += not good
         sys.stdout.write(
             f"{'ok  ' if good else 'FAIL'} {target.name}: {total.executions} executions so far, "
@@ -49,20 +54,36 @@ def main(arguments: list[str]) -> int:
     return 1 if failed or not chosen else 0
 
 
-def fuzz(family: str, target: Target, seconds: int, total: Result) -> bool:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limit:
+    """How long a session may take, and how many executions a target should have on record after it (0: no matter)."""
+
+    seconds: int
+    executions: int
+
+    def options(self, so_far: int) -> list[str]:
+        """The same for libFuzzer."""
+        runs = [f"-runs={self.executions - so_far}"] if self.executions else []
+        return [f"-max_total_time={self.seconds}", *runs]
+
+
+def fuzz(family: str, target: Target, limit: Limit, total: Result) -> bool:
     """One session of one target in a process of its own; adds to `total`. False if an input broke it."""
+    if 0 < limit.executions <= total.executions:
+        return True
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     inputs, seeds, artifacts = (_folder(target, name) for name in ("corpus", "seeds", "artifacts"))
     _write_seeds(target, seeds)
     command = [
         sys.executable, "-m", "tests.fuzz.driver", family, target.name, "--", str(inputs), str(seeds),
-        f"-max_total_time={seconds}", f"-timeout={TIMEOUT}", f"-rss_limit_mb={MEMORY_MB}", f"-max_len={target.most}",
-        f"-artifact_prefix={artifacts}/", "-print_final_stats=1", "-verbosity=1", "-reload=0", "-len_control=0",
+        *limit.options(total.executions), f"-timeout={TIMEOUT}", f"-rss_limit_mb={MEMORY_MB}",
+        f"-max_len={target.most}", f"-artifact_prefix={artifacts}/", "-print_final_stats=1", "-verbosity=1",
+        "-reload=0", "-len_control=0",
     ]  # fmt: skip
     log = _folder(target, "") / "log"
     with log.open("wb") as out:
         try:
-            code = subprocess.run(command, stdout=out, stderr=out, cwd=ROOT, timeout=seconds + GRACE, check=False)
+            code = subprocess.run(command, stdout=out, stderr=out, cwd=ROOT, timeout=limit.seconds + GRACE, check=False)
             ended = code.returncode
         except subprocess.TimeoutExpired:
             ended = -1
@@ -106,9 +127,17 @@ def _folder(target: Target, name: str) -> Path:
     return folder
 
 
+def _missing(so_far: Result, executions: int) -> float:
+    """What the targets are ordered by: those first that need the least time, or else that had the least."""
+    if not executions:
+        return so_far.executions
+    return (executions - so_far.executions) * max(1, so_far.seconds) / max(1, so_far.executions)
+
+
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
     parser.add_argument("--seconds", type=int, default=600, help="in all, divided among the targets")
+    parser.add_argument("--executions", type=int, default=0, help="a target with as many on record is done")
     parser.add_argument("--record", action="store_true", help="add to tests/fuzz/results.json")
     parser.add_argument("targets", nargs="*", help="names of targets; all, if none is given")
     return parser.parse_args(arguments)

@@ -16,7 +16,8 @@ Generated: `python -m tests.documents --write`. Every decoder that takes bytes f
 DER or lines), lets only the declared refusals pass, and asserts a law of what is taken. An input may take {seconds}
 seconds and the process {memory} MiB; memory and open descriptors may not grow from one block of inputs to the next.
 
-`make fuzz SECONDS=3600` divides the time among the targets, those with the fewest executions first; corpora stay in
+`make fuzz SECONDS=3600` divides the time among the targets, those with the fewest executions first; with
+`EXECUTIONS=1000000` a target that has as many is done, and leaves its time to the others. Corpora stay in
 `build/fuzz`. With `RECORD=1` the counts add to `tests/fuzz/results.json`, which this page is made of. The ordinary
 tests replay valid inputs, hostile ones, a small committed corpus and everything that was ever found.
 
