@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 
 from sealroom.attestation.snp.roots import VENDOR_ROOTS
-from sealroom.client import appraise, audit_folder, receipt, standing
+from sealroom.client import appraise, logged_entry, receipt, standing
 from sealroom.client.appraise import Accepted, Question
 from sealroom.client.audit_folder import Folder
 from sealroom.client.bundle import Bundle
@@ -93,7 +93,7 @@ def _in_place(folder: Folder) -> Iterator[LoggedEntry]:
         if number not in folder.entries:
             raise Finding("audit-removed", f"entry {number} was removed", number)
         try:
-            entry = audit_folder.read_entry(number, folder.entries[number])
+            entry = logged_entry.parse(number, folder.entries[number])
         except Refused as error:
             raise _finding(number, "", error) from error
         if entry.leaf != leaf:
@@ -119,7 +119,7 @@ def _misplaced(entry: LoggedEntry, leaves: Mapping[bytes, int], folder: Folder) 
 
 def _leaf(folder: Folder, number: int) -> bytes:
     try:
-        return audit_folder.read_entry(number, folder.entries[number]).leaf
+        return logged_entry.parse(number, folder.entries[number]).leaf
     except Refused:
         return b""
 

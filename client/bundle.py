@@ -8,6 +8,7 @@ Files of version 1 had no proof that the log holds the run. They are read as wha
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -142,14 +143,14 @@ def gather(home: Home, gateway: Gateway, run: str) -> Bundle | None:
         agreement=_chain(home, asked.agreement, asked.version),
         approvals=_statements(home, gateway, asked.agreement, "approval", Approval),
         revocations=_statements(home, gateway, asked.agreement, "revocation", Revocation),
-        manifests=_sorted([state.manifest for state in states if state is not None]),
+        manifests=ordered([state.manifest for state in states if state is not None]),
         request=status.request,
         evidence=schema.decode(Evidence, canonical.decode(evidence, most=MOST_BYTES)),
-        grants=_sorted(gateway.grants(run)),
-        offers=_sorted([entry.offer for entry in gateway.offers(run)]),
-        consents=_sorted(gateway.consents(run)),
+        grants=ordered(gateway.grants(run)),
+        offers=ordered([entry.offer for entry in gateway.offers(run)]),
+        consents=ordered(gateway.consents(run)),
         receipt=receipt,
-        cosignatures=_sorted(gateway.cosignatures(run)),
+        cosignatures=ordered(gateway.cosignatures(run)),
         log=None,
     )
 
@@ -157,10 +158,10 @@ def gather(home: Home, gateway: Gateway, run: str) -> Bundle | None:
 def _statements(
     home: Home, gateway: Gateway, agreement: str, kind: StatementKind, document: type
 ) -> tuple[Envelope, ...]:
-    """What the gateway shows, and what came to this home as files."""
+    """What the gateway lists, and what came to this home as files; `proving.complete` adds what the log holds."""
     media = envelopes.media_type(document)
     came = [e for e in received.kept(home, agreement) if e.payloadType == media]
-    return _sorted(list({e.digest: e for e in (*gateway.statements(agreement, kind), *came)}.values()))
+    return ordered([*gateway.statements(agreement, kind), *came])
 
 
 def _chain(home: Home, agreement: str, version: str) -> tuple[Envelope, ...]:
@@ -173,5 +174,6 @@ def _chain(home: Home, agreement: str, version: str) -> tuple[Envelope, ...]:
     return tuple(chain)
 
 
-def _sorted(statements: list[Envelope]) -> tuple[Envelope, ...]:
+def ordered(statements: Sequence[Envelope]) -> tuple[Envelope, ...]:
+    """Each statement once, by digest."""
     return tuple(by for _, by in sorted({statement.digest: statement for statement in statements}.items()))

@@ -1,4 +1,4 @@
-"""Fetches a run's end: verifies the receipt, finds it in the log, then opens what was released to this party.
+"""Fetches a run's end: reads the log, verifies the receipt, finds it there, then opens what was released to this party.
 
 Runs in: any party of the agreement.   Believes: the agreement and roots that it pinned.   Spec: §7.5.
 
@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 from sealroom.client import bundle as bundles
-from sealroom.client import files, proving, receipt, refusing, results
+from sealroom.client import files, proving, receipt, received, refusing, results
+from sealroom.client.bundle import Bundle
 from sealroom.client.errors import Waiting
 from sealroom.client.gateway import Gateway
 from sealroom.client.home import Home
@@ -44,7 +45,7 @@ class Collected:
 
 
 def collect(home: Home, gateway: Gateway, run: str) -> Collected:
-    """Verify a run's receipt, find it in the log, keep it, and open all to this party that its owners consented to.
+    """Read the log, verify a run's receipt, find it there, keep it, and open all to this party that owners let go.
 
     Raises:
         Waiting: the run has not ended, or its slot is still to come.
@@ -66,15 +67,31 @@ def collect(home: Home, gateway: Gateway, run: str) -> Collected:
             raise NotReleased("no-receipt", f"the run is {status.state}, it left no receipt, and nothing was released",
                               hint="nobody knows why; ask the operator, then ask for a new run")  # fmt: skip
         raise Waiting(f"the run is {status.state}", hint=f"follow it: `sealroom watch {run[:12]}`")
-    found = receipt.verify(gathered, roots=pinned_roots(home, gathered.agreement[0].digest))
-    gathered = proving.prove(home, gateway, gathered, now=int(time.time()))
-    found = dataclasses.replace(found, logged=proving.check_logged(gathered, found.agreement))
+    gathered, found = _verified(home, gateway, gathered)
     folder = home.run_folder(run)
     path = bundles.save(folder, gathered)
     mine = [item for item in found.releases if item.offer.offer.recipient == home.config.party]
     opened = tuple(_open(home, gateway, run, item, folder) for item in mine if item.fate == "released")
     by_fate = {fate: tuple(i.offer.rule.name for i in mine if i.fate == fate) for fate in ("waiting", "refused")}
     return Collected(found, path, opened, by_fate["waiting"], by_fate["refused"])
+
+
+def _verified(home: Home, gateway: Gateway, gathered: Bundle) -> tuple[Bundle, Verified]:
+    """What was gathered with all that the log says of it, and what it amounts to.
+
+    Approvals and revocations count that the log holds, whatever the gateway lists; a receipt counts that it holds.
+    """
+    agreement = envelopes.unverified(gathered.request, Request).agreement
+    book = proving.look(home, gateway, agreement, now=int(time.time()))
+    if book is not None:
+        came = {signed.digest for signed in received.kept(home, agreement)}
+        listed = [one for one in (*gathered.approvals, *gathered.revocations) if one.digest not in came]
+        gathered = proving.complete(gathered, book, listed)
+    found = receipt.verify(gathered, roots=pinned_roots(home, agreement))
+    if book is not None:
+        gathered = proving.prove(gathered, book)
+        found = dataclasses.replace(found, logged=proving.check_logged(gathered, found.agreement))
+    return gathered, found
 
 
 def _refusals(home: Home, gateway: Gateway, run: str, request: Envelope) -> tuple[str, ...]:

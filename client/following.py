@@ -1,27 +1,30 @@
-"""Reads what was added to an agreement's log since this party read it last: all of it, in order, as it was signed.
+"""Reads what was added to an agreement's log since this home read it last: all of it, in order, as it was signed.
 
-Runs in: an owner's broker.   Believes: entries that make up the tree of a checkpoint which `logbook` accepted.
-Spec: §13.4.
+Runs in: a party.   Believes: entries that make up the tree of a checkpoint which `logbook` accepted.   Spec: §13.4.
 
-    log/<agreement>/read    how many entries were read under which version, and the peaks of the tree over them
+    log/<agreement>/history     what was read; see `kept_log`
+    log/<agreement>/read        up to which of it the broker of this home took, under which version of the agreement
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from sealroom.client import files, logged_entry
+from sealroom.client import files, kept_log, logged_entry
 from sealroom.client.gateway import Gateway
+from sealroom.client.gateway_log import ShownEntry
+from sealroom.client.kept_log import End, Place
 from sealroom.client.logged_entry import LoggedEntry
 from sealroom.client.pinning import PinnedAgreement
 from sealroom.protocol import canonical, merkle, schema
 from sealroom.protocol.errors import Malformed, NotAcceptable, NotGenuine
 from sealroom.protocol.merkle import Frontier
 from sealroom.protocol.notes import Checkpoint
-from sealroom.protocol.schema import Hex32, Int, Many
+from sealroom.protocol.schema import Hex32, Int
 
 FILE: Final = "read"
 MOST_PAGES: Final = 64
@@ -32,49 +35,64 @@ Take = Callable[[Sequence[LoggedEntry]], bool]
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:
-    format: Literal["sealroom/log-read/v1"]
+    format: Literal["sealroom/log-read/v2"]
     version: Hex32
-    size: Annotated[int, Int(0, merkle.MOST_SIZE)]
-    peaks: Annotated[tuple[Hex32, ...], Many(0, 49)]
+    number: Annotated[int, Int(0, merkle.MOST_SIZE)]
+    offset: Annotated[int, Int(0)]
 
 
-def follow(folder: Path, gateway: Gateway, pinned: PinnedAgreement, head: Checkpoint, take: Take) -> bool:
-    """Give `take` every entry up to `head` that it was not given before; whether any mattered.
+def follow(folder: Path, gateway: Gateway, pinned: PinnedAgreement, head: Checkpoint, take: Take | None) -> bool:
+    """Keep every entry up to `head`, and give `take` each that it was not given before; whether any mattered.
 
     Page by page: (1) the entries stand in order, each is what its digest names; (2) they make the tree of what was
-    read before grow towards that of `head`; (3) they are taken; (4) it is noted that they were read. Another version
-    of the agreement reads from the first entry on: it may know the signer of what the last one did not.
+    read before grow towards that of `head`; (3) they are kept; (4) they are taken, and it is noted that they were.
+    Under another version of the agreement all that is kept is taken again: it may know the signer of what the last one
+    did not.
 
     Raises:
-        NotGenuine: the gateway shows fewer entries than it signed (`log-withheld`), or others (`log-other-entry`).
+        NotGenuine: the gateway shows fewer entries than it signed (`log-withheld`), or others (`log-other-entry`), or
+            signed a log that does not continue what this home has read (`log-shrank`, `log-forked`).
         NotAcceptable: there are more than are read at once (`log-unread`); the next call goes on from there.
+        Malformed: what this home kept was damaged.
     """
-    path = folder / FILE
-    tree, mattered = _read(path, pinned.version), False
+    end = kept_log.end(folder)
+    if end.tree.size >= head.size:
+        merkle.verify_consistency((), old=(end.tree.size, end.tree.root), new=head.tree)
+    mattered = _given(folder, pinned.version, end, take)
     for _ in range(MOST_PAGES):
-        if tree.size >= head.size:
-            break
-        entries = _page(gateway, pinned.id, tree.size, head.size)  # (1)
-        for entry in entries:
-            tree = tree.add(entry.leaf)
-        _require_part(gateway, pinned.id, tree, head)  # (2)
-        mattered = take(entries) or mattered  # (3)
-        _note(path, pinned.version, tree)  # (4)
-    if tree.size < head.size:
-        raise NotAcceptable("log-unread", f"{head.size - tree.size} entries of the log are still to be read",
+        if end.tree.size >= head.size:
+            return mattered
+        end = _next_page(folder, gateway, pinned.id, end, head)
+        mattered = _given(folder, pinned.version, end, take) or mattered  # (4)
+    if end.tree.size < head.size:
+        raise NotAcceptable("log-unread", f"{head.size - end.tree.size} entries of the log are still to be read",
                             hint="nothing is given before all are read; look again")  # fmt: skip
     return mattered
 
 
-def _page(gateway: Gateway, agreement: str, start: int, end: int) -> list[LoggedEntry]:
+def _next_page(folder: Path, gateway: Gateway, agreement: str, end: End, head: Checkpoint) -> End:
+    shown = _page(gateway, agreement, end.tree.size, head.size)
+    tree = end.tree
+    for leaf in _leaves(shown):  # (1)
+        tree = tree.add(leaf)
+    _require_part(gateway, agreement, tree, head)  # (2)
+    return kept_log.extend(folder, end, shown, tree)  # (3)
+
+
+def _page(gateway: Gateway, agreement: str, start: int, end: int) -> list[ShownEntry]:
     """The next entries, at least one; what was added behind the checkpoint is left for the next one."""
     shown = gateway.log_entries(agreement, start)[: end - start]
     if not shown:
         raise NotGenuine("log-withheld", f"the gateway signed {end} entries of the log and shows {start}")
     if [entry.number for entry in shown] != list(range(start, start + len(shown))):
         raise _other(start)
+    return shown
+
+
+def _leaves(shown: Sequence[ShownEntry]) -> list[bytes]:
+    start = shown[0].number
     try:
-        return [logged_entry.check(entry) for entry in shown]
+        return [logged_entry.check(entry).leaf for entry in shown]
     except (Malformed, NotGenuine) as error:
         raise _other(start) from error
 
@@ -91,16 +109,25 @@ def _other(number: int) -> NotGenuine:
     return NotGenuine("log-other-entry", f"about entry {number} the gateway shows another log than it signed")
 
 
-def _read(path: Path, version: str) -> Frontier:
+def _given(folder: Path, version: str, end: End, take: Take | None) -> bool:
+    mattered = False
+    if take is not None:
+        for page, place in kept_log.pages(folder, end, _place(folder / FILE, version, end)):
+            mattered = take(page) or mattered
+            _note(folder / FILE, version, place)
+    return mattered
+
+
+def _place(path: Path, version: str, end: End) -> Place:
     if not path.exists():
-        return Frontier()
-    found = schema.decode(_Read, canonical.decode(files.read(path, most=_MOST_BYTES), most=_MOST_BYTES), "read")
-    if found.version != version or found.size.bit_count() != len(found.peaks):
-        return Frontier()
-    return Frontier(found.size, tuple(bytes.fromhex(peak) for peak in found.peaks))
+        return Place()
+    with contextlib.suppress(Malformed):  # of an earlier format, which kept no history: all of it is taken again
+        found = schema.decode(_Read, canonical.decode(files.read(path, most=_MOST_BYTES), most=_MOST_BYTES), FILE)
+        if found.version == version and found.number <= end.tree.size and found.offset <= end.length:
+            return Place(found.number, found.offset)
+    return Place()
 
 
-def _note(path: Path, version: str, tree: Frontier) -> None:
-    peaks = tuple(peak.hex() for peak in tree.peaks)
-    said = _Read(format="sealroom/log-read/v1", version=version, size=tree.size, peaks=peaks)
+def _note(path: Path, version: str, place: Place) -> None:
+    said = _Read(format="sealroom/log-read/v2", version=version, number=place.number, offset=place.offset)
     files.write(path, canonical.encode(schema.encode(said)), overwrite=True)

@@ -5,6 +5,7 @@ Runs in: a party.   Believes: the key that the operator signed, its pinned head,
     log/<agreement>/key.json        the operator's statement of the log's key, as first seen
     log/<agreement>/head            the newest checkpoint that this party accepted; never an older one
     log/<agreement>/seen/<party>    each party's newest cosigned checkpoint that agreed with it
+    log/<agreement>/history         every entry that this home has read, see `kept_log`
     log/<agreement>/lock            held during a look: a party's broker and commands look at the same files
 """
 
@@ -15,7 +16,7 @@ import dataclasses
 from pathlib import Path
 from typing import Final
 
-from sealroom.client import files, following
+from sealroom.client import files, following, kept_log
 from sealroom.client.following import Take
 from sealroom.client.gateway import Gateway
 from sealroom.client.gateway_log import LoggedAt
@@ -51,7 +52,7 @@ def key_of(statement: Envelope, agreement: Agreement, agreement_id: str) -> Veri
 class Logbook:
     """One party's look at one agreement's log. `look` comes first; it raises when the log is not what it was.
 
-    With `take`, every look reads what is new and gives it that; without, a party asks for single entries only.
+    Every look reads what is new and keeps it in the home; with `take`, it gives it that too.
     """
 
     home: Home
@@ -90,9 +91,7 @@ class Logbook:
         self._keep("head", note.to_bytes())  # (5)
         self.head, self.note = found, note
         self._cosign(note, others.get(self.home.config.party))
-        self.moved = self.take is not None and following.follow(
-            self._folder(), self.gateway, self.pinned, found, self.take
-        )  # (6)
+        self.moved = following.follow(self._folder(), self.gateway, self.pinned, found, self.take)  # (6)
         return found
 
     def require(self, kind: str, digest: str) -> None:
@@ -116,6 +115,11 @@ class Logbook:
             NotGenuine: it does not (`log-lacks`), or the proof does not hold.
         """
         return self._included(kind, digest, self._head())
+
+    def statements(self, *kinds: str) -> list[Envelope]:
+        """Every statement of these kinds that the log held at the newest look; nobody's signature is checked here."""
+        self._head()
+        return kept_log.statements(self._folder(), kept_log.end(self._folder()), *kinds)
 
     def require_assigned(self, run: str, checkpoint: str) -> None:
         """Return if the root (hex) in a run's evidence is one of this very log, from when it had the run's request.

@@ -6,13 +6,30 @@ Runs in: a party, and whoever holds a history.   Believes: nothing.   Spec: §13
 from __future__ import annotations
 
 import dataclasses
+from typing import Annotated, Final, Literal
 
 from sealroom.client.gateway_log import ShownEntry
 from sealroom.protocol import canonical, merkle, schema
 from sealroom.protocol import envelope as envelopes
 from sealroom.protocol.envelope import Envelope
-from sealroom.protocol.errors import NotGenuine
+from sealroom.protocol.errors import Malformed, NotGenuine
+from sealroom.protocol.schema import Hex32, Int, Text
 from sealroom.protocol.statements import Evidence, evidence_digest
+
+MOST_BYTES: Final = 4 << 20
+MOST_ENTRIES: Final = 1 << 20
+Kind = Annotated[str, Text(r"[a-z]{1,20}", 20)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Head:
+    """An entry in a file, without its body."""
+
+    format: Literal["sealroom/log-entry/v1"]
+    number: Annotated[int, Int(0, MOST_ENTRIES)]
+    kind: Kind
+    digest: Hex32
+    salt: Hex32
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,3 +65,35 @@ def check(shown: ShownEntry) -> LoggedEntry:
         raise NotGenuine("audit-altered", "its content is not what its digest names")
     leaf = merkle.entry_hash(shown.salt, shown.kind, shown.digest)
     return LoggedEntry(shown.number, shown.kind, shown.digest, leaf, statement, evidence)
+
+
+def to_bytes(shown: ShownEntry) -> bytes:
+    """The entry as it stands in a file: canonical JSON on one line, without the line's end.
+
+    Raises:
+        Malformed: it is larger than any entry can be.
+    """
+    data = canonical.encode({
+        "format": "sealroom/log-entry/v1", "number": shown.number, "kind": shown.kind, "digest": shown.digest,
+        "salt": shown.salt.hex(), "body": canonical.decode(shown.body, most=MOST_BYTES),
+    })  # fmt: skip
+    if len(data) > MOST_BYTES:
+        raise Malformed("audit-bad-entry", f"entry {shown.number} has more than {MOST_BYTES} bytes")
+    return data
+
+
+def parse(number: int, data: bytes) -> LoggedEntry:
+    """An entry out of a file, whose digest is its body's.
+
+    Raises:
+        Malformed: not in its form.
+        NotGenuine: it has another number than it should, or its body is not what its digest names (`audit-altered`).
+    """
+    value = canonical.decode(data, most=MOST_BYTES)
+    if not isinstance(value, dict) or "body" not in value:
+        raise Malformed("audit-bad-entry", "it is not an entry of a log")
+    body = canonical.encode(value.pop("body"))
+    head = schema.decode(_Head, value, "entry")
+    if head.number != number:
+        raise NotGenuine("audit-renumbered", f"it says that it is entry {head.number}")
+    return check(ShownEntry(number, head.kind, head.digest, bytes.fromhex(head.salt), body))

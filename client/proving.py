@@ -6,14 +6,17 @@ Runs in: a party that collects, and whoever holds the file.   Believes: the agre
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
-from sealroom.client import logbook
+from sealroom.client import bundle as bundles
+from sealroom.client import logbook, standing
 from sealroom.client.bundle import Bundle, LogProof, Place
 from sealroom.client.gateway import Gateway
 from sealroom.client.home import Home
 from sealroom.client.logbook import Logbook
 from sealroom.client.pinning import PinnedAgreement
 from sealroom.protocol import merkle, notes
+from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.errors import NotAcceptable, NotGenuine
 from sealroom.protocol.notes import Checkpoint
 
@@ -32,25 +35,53 @@ class InLog:
         return {"size": self.checkpoint.size, "root": self.checkpoint.root.hex(), "entries": list(self.numbers)}
 
 
-def prove(home: Home, gateway: Gateway, bundle: Bundle, *, now: int) -> Bundle:
-    """The bundle with the proof in it, under a checkpoint that continues all that this home has seen of the log.
+def look(home: Home, gateway: Gateway, agreement: str, *, now: int) -> Logbook | None:
+    """The agreement's log, read up to a checkpoint that continues all that this home has seen of it.
 
-    Without a key that the operator named there is no log to ask: the bundle stays as it is.
+    None without a key that the operator named: there is no log to ask.
 
     Raises:
-        NotGenuine: the log lacks one of its statements, or is not what it was.
-        NotAcceptable: the operator named two keys.
+        NotGenuine: the log is not what it was, or its entries are not shown.
+        NotAcceptable: the operator named two keys, or there is more to read than is read at once.
     """
-    pinned = home.agreement(bundle.agreement[0].digest)
-    book = Logbook(home, gateway, pinned, now)
-    key = book.statement()
-    if key is None:
-        return bundle
+    book = Logbook(home, gateway, home.agreement(agreement), now)
+    if book.statement() is None:
+        return None
     book.look()
-    assert book.note is not None  # noqa: S101 (a look that returns has one)
+    return book
+
+
+def complete(bundle: Bundle, book: Logbook, listed: Sequence[Envelope]) -> Bundle:
+    """The bundle with every approval and revocation that the log holds, whatever the gateway lists.
+
+    `listed` are those that it listed before the log was looked at.
+
+    Raises:
+        NotGenuine: one of them holds and is not in the log (`log-lacks`).
+    """
+    logged = {kind: {one.digest: one for one in book.statements(kind)} for kind in ("approval", "revocation")}
+    shown = standing.read(book.pinned.agreement, book.pinned.id, listed)
+    if {*shown.approvals, *shown.revocations} - {*logged["approval"], *logged["revocation"]}:
+        raise NotGenuine("log-lacks", "the log lacks an approval or revocation that the gateway lists")
+    return dataclasses.replace(
+        bundle,
+        approvals=bundles.ordered([*bundle.approvals, *logged["approval"].values()]),
+        revocations=bundles.ordered([*bundle.revocations, *logged["revocation"].values()]),
+    )
+
+
+def prove(bundle: Bundle, book: Logbook) -> Bundle:
+    """The bundle with the proof in it that the log of the newest look holds its end.
+
+    Raises:
+        NotGenuine: the log lacks one of its statements.
+    """
+    key, note = book.statement(), book.note
+    assert key is not None  # noqa: S101 (`look` gives no book without one)
+    assert note is not None  # noqa: S101 (a look that returns has one)
     places = [_place(book, kind, digest) for digest, kind in _statements(bundle).items()]
     proof = LogProof(
-        key=key, checkpoint=book.note.to_bytes().decode(), entries=tuple(sorted(places, key=lambda at: at.number))
+        key=key, checkpoint=note.to_bytes().decode(), entries=tuple(sorted(places, key=lambda at: at.number))
     )
     return dataclasses.replace(bundle, log=proof)
 

@@ -152,6 +152,7 @@ def _collected() -> list[Case]:
         *(("consistency", words, change) for words, change in CONSISTENCY.items()),
         *(("inclusion", words, change) for words, change in {**FORMS, **INCLUSION}.items()),
         *(("logs", words, change) for words, change in KEYS.items()),
+        *(("entries", words, change) for words, change in {**FORMS, **ENTRIES}.items()),
         ("log-cosignatures", "forged for a longer log", lt.as_json(lt.forged_cosignatures)),
     ]
     return [

@@ -6,11 +6,11 @@ import dataclasses
 
 import pytest
 
-from sealroom.client import files, following, refusing
+from sealroom.client import files, following, kept_log, logged_entry, refusing
 from sealroom.client.errors import Unreachable
 from sealroom.client.gateway_log import LogCalls
 from sealroom.client.logbook import Logbook
-from sealroom.protocol import envelope, schema
+from sealroom.protocol import envelope, merkle, notes, schema
 from sealroom.protocol.errors import Malformed, Refused
 from sealroom.protocol.keys import SigningKey
 from sealroom.protocol.statements import Approval, Consent, Revocation, Stop
@@ -265,16 +265,23 @@ def test_entries_beyond_the_checkpoint_are_left_for_the_next_one(world):
     assert taken == list(range(head.size))
 
 
-def test_another_version_of_the_agreement_reads_the_log_from_its_beginning(world):
-    world.step("partner")
-    home = world.homes["partner"]
+def test_another_version_of_the_agreement_takes_the_log_from_its_beginning_without_asking_again(world):
+    """A statement by somebody who is no party yet is kept with the log, and counts once he is one."""
+    home, taken = world.homes["partner"], []
+
+    def take(entries):
+        taken.extend(entry.number for entry in entries)
+        return False
+
+    size = Logbook(home, world.gateway, home.agreement(), NOW, take).look().size
     number = {"sequence": 2, "first": world.id, "previous": world.id}
     document = {**schema.encode(world.agreement), **number}
     _, signed = parties.sign_agreement(world.members, document)
     home.save_agreement(signed)
     starts = asked_from(world)
-    world.step("partner")
-    assert starts[0] == 0
+    Logbook(home, world.gateway, home.agreement(), NOW, take).look()
+    assert starts == []
+    assert taken == [*range(size), *range(size)]
 
 
 def test_a_page_of_more_than_256_entries_is_no_answer():
@@ -312,9 +319,74 @@ def test_a_party_s_programs_look_at_a_log_one_after_the_other(tmp_path):
         pass
 
 
-def test_a_log_is_looked_at_without_reading_by_who_keeps_nothing_of_it(world):
-    home, starts = world.homes["compliance"], asked_from(world)
-    assert Logbook(home, world.gateway, home.agreement(), NOW).look().size
-    assert starts == []
+def kept(world, party="partner"):
+    folder = world.homes[party].root / "log" / world.id
+    return folder, kept_log.end(folder)
+
+
+def test_a_home_keeps_every_entry_that_it_read_whoever_takes_it(world):
+    home = world.homes["compliance"]
+    head = Logbook(home, world.gateway, home.agreement(), NOW).look()
+    folder, end = kept(world, "compliance")
+    assert (end.tree.size, end.tree.root) == (head.size, head.root)
+    shown = world.gateway.log.entries(0)
+    assert [line for _, line, _ in kept_log.entries(folder, end)] == [logged_entry.to_bytes(one) for one in shown]
     with pytest.raises(Refused):
         Logbook(home, world.gateway, home.agreement(), NOW).require("request", "00" * 32)
+
+
+def test_a_home_of_before_that_kept_no_history_reads_all_of_it_again(world):
+    folder = world.homes["partner"].root / "log" / world.id
+    files.private_folder(folder)
+    (folder / "read").write_bytes(b'{"format":"sealroom/log-read/v1","peaks":[],"size":0,"version":"%s"}' % (b"0" * 64))
+    world.ask()
+    assert codes(world.step("partner")["partner"]) == []
+    assert kept(world)[1].tree.size == world.gateway.log.store.size(world.id)
+
+
+def test_what_a_crash_left_behind_the_noted_end_is_written_over(world):
+    world.step("partner")
+    folder, end = kept(world)
+    with (folder / kept_log.FILE).open("ab") as sink:
+        sink.write(b'{"half of an entry')
+    world.ask()
+    assert codes(world.step("partner")["partner"]) == []
+    size = world.gateway.log.store.size(world.id)
+    assert [entry.number for entry, _, _ in kept_log.entries(*kept(world))] == list(range(size))
+    assert size > end.tree.size
+
+
+def test_a_history_that_lost_its_end_is_read_again(world):
+    world.ask()
+    world.step("partner")
+    folder, end = kept(world)
+    with (folder / kept_log.FILE).open("r+b") as sink:
+        sink.truncate(end.length - 1)
+    starts = asked_from(world)
+    assert codes(world.step("partner")["partner"]) == []
+    assert starts[0] == 0
+    assert [entry.number for entry, _, _ in kept_log.entries(*kept(world))] == list(range(end.tree.size))
+
+
+def test_a_history_that_was_altered_in_the_home_is_named_and_gives_nothing(world):
+    world.step("partner")
+    folder, _ = kept(world)
+    data = (folder / kept_log.FILE).read_bytes()
+    (folder / kept_log.FILE).write_bytes(data.replace(b'"kind":"approval"', b'"kind":"apqroval"'))
+    (folder / "read").unlink()
+    world.ask()
+    assert codes(world.step("partner")["partner"]) == ["E1.log-history"]
+    assert world.posts("challenge") == []
+
+
+def test_a_log_that_does_not_continue_what_the_home_read_is_noticed_without_its_checkpoint(world):
+    world.step("partner")
+    folder, _ = kept(world)
+    (folder / "head").unlink()
+    tree = merkle.Frontier().add(bytes(32))
+    kept_log.extend(folder, kept_log.End(), world.gateway.log.entries(0)[:1], tree)
+    end = kept_log.end(folder)
+    forked = notes.Checkpoint(notes.origin(world.id), end.tree.size, b"\x01" * 32)
+    with pytest.raises(Refused) as caught:
+        following.follow(folder, world.gateway, world.homes["partner"].agreement(), forked, None)
+    assert caught.value.code == "E2.log-forked"

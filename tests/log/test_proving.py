@@ -7,12 +7,12 @@ import dataclasses
 import pytest
 
 from sealroom.client import bundle as bundles
-from sealroom.client import collect, receipt
-from sealroom.protocol import notes
+from sealroom.client import collect, receipt, received
+from sealroom.protocol import envelope, notes
 from sealroom.protocol.errors import Refused
 from sealroom.protocol.keys import SigningKey
 from sealroom.protocol.logged import Log
-from sealroom.protocol.statements import Stop
+from sealroom.protocol.statements import Approval, Revocation, Stop
 from tests.client_broker.world import NOW, World
 
 MALLORY = SigningKey.generate()
@@ -48,6 +48,78 @@ def test_who_collects_pins_and_cosigns_what_it_saw(played):
     seen = notes.parse(world.gateway.log.cosignatures()["compliance"]).unverified
     head = world.homes["compliance"].root / "log" / world.id / "head"
     assert notes.parse(head.read_bytes()).unverified == seen
+
+
+def withdrawn(world, party="bank"):
+    """The party's revocation, from before the run, of the approval that the run rests on."""
+    approvals = [(e, envelope.unverified(e, Approval)) for e in world.gateway.posted_statements]
+    (mine,) = [e.digest for e, said in approvals if said.party == party]
+    said = Revocation(
+        format="sealroom/revocation/v1", party=party, agreement=world.id, approval=mine, created=NOW - 400, remark="x"
+    )
+    return world.sign(party, said)
+
+
+def test_a_revocation_that_is_logged_and_not_listed_counts_for_who_collects(played):
+    world, run = played
+    world.gateway.log.add(withdrawn(world))
+    with pytest.raises(Refused) as caught:
+        collected(world, run)
+    assert caught.value.code == "E3.measurement"
+    assert list(world.homes["compliance"].run_folder(run).iterdir()) == []
+
+
+def test_without_a_log_that_revocation_stays_hidden_and_the_receipt_says_that_nothing_is_proved(played):
+    world, run = played
+    world.gateway.log.add(withdrawn(world))
+    world.gateway.log_statements.clear()
+    assert collected(world, run).verified.logged is None
+
+
+def test_approvals_that_are_logged_and_not_listed_count_for_who_collects(played):
+    world, run = played
+    signed = {statement.digest for statement in world.gateway.posted_statements}
+    world.gateway.posted_statements.clear()
+    got = collected(world, run)
+    assert got.opened
+    kept = bundles.load(got.bundle)
+    assert {statement.digest for statement in kept.approvals} == signed
+    assert receipt.verify(kept, roots=frozenset({world.processor.root})).logged is not None
+
+
+def test_what_is_listed_and_not_logged_opens_nothing(played):
+    world, run = played
+    world.gateway.posted_statements.append(withdrawn(world, "partner"))
+    with pytest.raises(Refused) as caught:
+        collected(world, run)
+    assert caught.value.code == "E2.log-lacks"
+
+
+def test_what_is_listed_and_signed_by_nobody_stops_nobody_from_collecting(played):
+    world, run = played
+    said = envelope.unverified(withdrawn(world), Revocation)
+    world.gateway.posted_statements.append(envelope.sign(said, [MALLORY]))
+    assert collected(world, run).opened
+
+
+def test_an_approval_that_came_as_a_file_counts_though_the_log_lacks_it(played):
+    world, run = played
+    home = world.homes["compliance"]
+    later = dataclasses.replace(
+        envelope.unverified(world.gateway.posted_statements[0], Approval), nonce="78" * 32, party="operator"
+    )
+    received.keep(home, world.sign("operator", later))
+    kept = bundles.load(collected(world, run).bundle)
+    assert len(kept.approvals) == len(world.gateway.posted_statements) + 1
+
+
+def test_who_collects_asks_for_each_entry_once(played):
+    world, run = played
+    starts, answer = [], world.gateway.log.entries
+    world.gateway.log.entries = lambda start: [starts.append(start), answer(start)][1]
+    collected(world, run)
+    collected(world, run)
+    assert starts == [0]
 
 
 def test_without_a_named_key_a_run_is_collected_as_ever_and_says_that_nothing_is_proved(played):
