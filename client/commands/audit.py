@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from sealroom.client import audit, audit_folder, audit_words, choosing, ui
+from sealroom.client import audit, audit_folder, audit_words, choosing, own_history, ui
 from sealroom.client.commands import receipt
 from sealroom.client.ui import Ui
 from sealroom.protocol.errors import UsageError
@@ -24,18 +24,25 @@ def command() -> None:
 @ui.command("export", example="sealroom audit export history")
 @click.argument("folder", type=click.Path(file_okay=False))
 @click.option("--agreement", metavar="ID", help="By default the only one.")
-def export(ui: Ui, folder: str, agreement: str | None) -> None:
+@click.option("--from-home", is_flag=True, help="Ask no gateway: write what this home has read of the log.")
+def export(ui: Ui, folder: str, agreement: str | None, *, from_home: bool) -> None:
     """Write everything that the gateway logged of an agreement to FOLDER: statements, evidence, checkpoints.
 
-    It holds no payload and no result, but it says who did what when: treat it as the agreement says.
+    It holds no payload and no result, but it says who did what when: treat it as the agreement says. With --from-home
+    it ends where this home last read the log; what it then cannot show is told.
     """
     home = ui.home()
     pinned = home.agreement(agreement)
     target = Path(folder)
     if target.exists() and any(target.iterdir()):
         raise UsageError(f"{folder} is not empty", hint="name a new folder")
-    size = audit_folder.export(choosing.require_gateway(home), pinned.id, target)
-    ui.show({"agreement": pinned.id, "folder": folder, "entries": size}, f"wrote {size} entries to {folder}")
+    if from_home:
+        kept = own_history.export(home, pinned, target)
+        lines = [f"wrote {kept.entries} entries to {folder}", *(f"cannot show: {what}" for what in kept.lacks())]
+        ui.show({"agreement": pinned.id, "folder": folder, **kept.document()}, "\n".join(lines))
+    else:
+        size = audit_folder.export(choosing.require_gateway(home), pinned.id, target)
+        ui.show({"agreement": pinned.id, "folder": folder, "entries": size}, f"wrote {size} entries to {folder}")
     ui.hint(f"prove it on any machine: `sealroom audit verify {folder} --root FILE`")
 
 
