@@ -66,8 +66,8 @@ class Doorman:
         result = await run_in_threadpool(self._signature, verifier, message)  # (2)
         key, nonce = str(result.parameters["keyid"]), str(result.nonce)
         self.callers.spend(key)  # (3)
-        now = self.clock()
-        if not await run_in_threadpool(self.take_nonce, key, nonce, now, now + 3 * wire.REQUEST_SKEW):  # (4)
+        expires = int(result.parameters["created"]) + 3 * wire.REQUEST_SKEW
+        if not await run_in_threadpool(self.take_nonce, key, nonce, self.clock(), expires):  # (4)
             raise Problem(401, "replayed-request", "this request was received before", hint="sign every request anew")
         body = await limits.read(request.stream(), most=most, seconds=self.body_wait)  # (5)
         try:

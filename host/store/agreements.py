@@ -26,13 +26,30 @@ class Agreements:
     log: Log
 
     def take_nonce(self, key: str, nonce: str, *, now: float, expires: float) -> bool:
-        """Whether this is the first time that `key` used `nonce`; expired ones are forgotten."""
+        """Whether `key` uses `nonce` for the first time, as far as anybody can still know; expired ones are forgotten.
+
+        `expires` follows from when the call was signed. One that would expire no later than what was forgotten of this
+        key may be one of those: the clock was ahead then, and is back now.
+        """
         with self.database.writing():
-            self.database.write("DELETE FROM nonces WHERE expires < ?", now)
+            self.forget_nonces(now)
+            last = self.database.one("SELECT expires FROM nonces WHERE key = ? AND nonce = ''", key)
+            if last is not None and expires <= last["expires"]:
+                return False
             return (
                 self.database.write("INSERT INTO nonces VALUES (?, ?, ?) ON CONFLICT DO NOTHING", key, nonce, expires)
                 == 1
             )
+
+    def forget_nonces(self, now: float) -> None:
+        """Forget what has expired, and keep of each key how late the latest of it expired: under the empty nonce."""
+        self.database.write(
+            "INSERT INTO nonces SELECT key, '', max(expires) FROM nonces WHERE expires < ? AND nonce != '' GROUP BY key"
+            " ON CONFLICT (key, nonce) DO UPDATE SET expires ="
+            " CASE WHEN excluded.expires > nonces.expires THEN excluded.expires ELSE nonces.expires END",
+            now,
+        )
+        self.database.write("DELETE FROM nonces WHERE expires < ? AND nonce != ''", now)
 
     def is_member(self, key: str) -> bool:
         """Whether `key` signs for a member of any agreement."""

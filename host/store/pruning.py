@@ -81,7 +81,7 @@ class Pruning:
         gone |= {self.store.objects.get(digest).ciphertext for digest in objects}
         files = tuple(self._files(gone, frozenset(objects)))
         logs = tuple(self._logs(now))
-        nonces = self.store.database.number("SELECT count(*) FROM nonces WHERE expires < ?", now)
+        nonces = self.store.database.number("SELECT count(*) FROM nonces WHERE expires < ? AND nonce != ''", now)
         size = sum(path.stat().st_size for path in (*files, *logs))
         return Plan(_names(results), _names(offers), objects, files, logs, nonces, size)
 
@@ -138,7 +138,7 @@ class Pruning:
         for digest in plan.objects:
             write("DELETE FROM chunks WHERE object = ?", digest)
             write("DELETE FROM objects WHERE digest = ?", digest)
-        write("DELETE FROM nonces WHERE expires < ?", now)
+        self.store.agreements.forget_nonces(now)
 
     def _remove(self, path: Path) -> None:
         """Unlink a file if no row names it at this moment: its owner may have announced it again meanwhile."""

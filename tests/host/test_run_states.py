@@ -116,6 +116,26 @@ def test_runs_expire_by_the_clock_of_the_gateway(gateway: Any) -> None:
     assert gateway.state(run) == "expired"
 
 
+def test_a_clock_that_was_ahead_and_is_back_wakes_no_run_and_shows_no_end_too_early(gateway: Any) -> None:
+    expired, ended, clock, store = gateway.start(), gateway.start(), gateway.clock, gateway.store
+    right = clock.now
+    clock.now += 3600
+    store.database.write(
+        "UPDATE runs SET state = 'failed', launched = ?, shown_at = ? WHERE run = ?", clock(), clock() + 300, ended
+    )
+    store.runs.expire(WAITS, clock())
+    assert gateway.state(expired) == "expired"
+    clock.now = right + 1
+    store.runs.expire(WAITS, clock())
+    assert [store.runs.get(run).state for run in (expired, ended)] == ["expired", "failed"]
+    assert [gateway.state(run) for run in (expired, ended)] == ["running", "running"]
+    gateway.challenge(later := gateway.start())
+    assert store.runs.next_queued(clock()) is None, "its launch would tell that the one before has ended"
+    clock.now = right + 3901
+    assert [gateway.state(run) for run in (expired, ended)] == ["expired", "failed"]
+    assert store.runs.next_queued(clock()).run == later
+
+
 def test_an_agreements_consent_deadline_bounds_the_wait_for_consent(gateway: Any) -> None:
     run, clock, store = gateway.start(), gateway.clock, gateway.store
     assert store.runs.get(run).consent_wait == 3600

@@ -13,6 +13,7 @@ import pytest
 
 from sealroom.host import limits
 from sealroom.host.problems import Problem
+from sealroom.host.store.pruning import Pruning
 from sealroom.protocol import envelope
 from tests.postgres import BOTH
 
@@ -79,10 +80,71 @@ def test_a_nonce_is_forgotten_only_when_its_request_is_stale(gateway: Any, helpe
     gateway.clock.now += 119
     send(gateway)
     assert helpers.code(gateway.call.client.send(request)) == (401, "replayed-request")
-    gateway.clock.now += 100
+    gateway.clock.now += 122
     send(gateway)
-    assert gateway.store.database.number("SELECT count(*) FROM nonces") == 2
+    assert kept_nonces(gateway) == 2
     assert helpers.code(gateway.call.client.send(request)) == (401, "stale-request")
+
+
+def kept_nonces(gateway: Any) -> int:
+    return gateway.store.database.number("SELECT count(*) FROM nonces WHERE nonce != ''")
+
+
+@pytest.mark.parametrize("hours", [1, 24 * 365])
+@pytest.mark.parametrize("by", ["a call", "pruning"])
+def test_what_was_forgotten_while_the_clock_was_ahead_is_not_let_in_again_when_it_is_back(
+    gateway: Any, helpers: Any, hours: int, by: str
+) -> None:
+    right = gateway.clock.now
+    request = gateway.call.sign("bank", "GET", PATH)
+    assert gateway.call.client.send(request).status_code == 200
+    gateway.clock.now += 3600 * hours
+    if by == "a call":
+        gateway.call.ok("partner", "GET", "/agreements")
+    else:
+        Pruning(gateway.store, gateway.settings).prune(gateway.clock.now, dry_run=False)
+    assert gateway.store.database.one("SELECT 1 FROM nonces WHERE expires < ? AND nonce != ''", right + 3600) is None
+    gateway.clock.now = right + 30
+    assert helpers.code(gateway.call.client.send(request)) == (401, "replayed-request")
+    assert send(gateway).status_code == 200, "who signs now is let in at once"
+
+
+def test_a_clock_that_jumps_back_and_forth_lets_every_call_in_once(gateway: Any, helpers: Any) -> None:
+    start, sent = gateway.clock.now, []
+    for ahead in (0, 7200, 5, 3600, 9, 86_400, 14, -86_400, 20):
+        gateway.clock.now = start + ahead
+        if 0 <= ahead < 60:
+            sent.append(gateway.call.sign("bank", "GET", PATH))
+            assert gateway.call.client.send(sent[-1]).status_code == 200
+        for request in sent:
+            assert helpers.code(gateway.call.client.send(request))[0] == 401
+        gateway.call.ok("partner", "GET", "/agreements") if ahead > 60 else None
+
+
+def test_who_called_with_a_clock_that_was_ahead_too_waits_until_that_time_and_nobody_else_does(
+    gateway: Any, helpers: Any
+) -> None:
+    right = gateway.clock.now
+    gateway.clock.now += 3600
+    assert send(gateway).status_code == 200
+    gateway.clock.now += 600
+    gateway.call.ok("partner", "GET", "/agreements")
+    gateway.clock.now = right
+    assert helpers.code(send(gateway)) == (401, "replayed-request")
+    gateway.call.ok("compliance", "GET", "/agreements")
+    gateway.clock.now = right + 3601
+    assert send(gateway).status_code == 200
+
+
+def test_the_store_keeps_of_each_key_how_late_what_it_forgot_would_have_counted(gateway: Any) -> None:
+    store, right = gateway.store, gateway.clock.now
+    assert store.agreements.take_nonce("key", "n" * 22, now=right, expires=right + 180)
+    assert store.agreements.take_nonce("other", "n" * 22, now=right + 3600, expires=right + 3780)
+    marks = store.database.all("SELECT key, expires FROM nonces WHERE nonce = '' AND key = 'key'")
+    assert [(row["key"], row["expires"]) for row in marks] == [("key", right + 180)]
+    store.agreements.forget_nonces(right)
+    assert not store.agreements.take_nonce("key", "m" * 22, now=right, expires=right + 180)
+    assert store.agreements.take_nonce("key", "m" * 22, now=right, expires=right + 181)
 
 
 @pytest.mark.parametrize("nonce", ["short", "x" * 21, "x" * 129])
