@@ -12,7 +12,8 @@ from sealroom.protocol.errors import SealroomError
 _BY_CODE: Final = {
     "E1.gateway-answer": "look again; if it stays so, the gateway is broken or something changes its answers",
     "E2.ledger-broken": "restore the newest copy; do not run a broker on this one",
-    "E2.log-forked": "nothing was let go; keep this home's `log/`, which proves that another log was shown before",
+    "E2.log-forked": "nothing was let go; keep this home's `log/`, which proves that another log was shown before; if "
+    "the gateway was restored from an older backup, all agree anew",
     "E2.log-lacks": "nothing was let go; the gateway took a statement, or shows one, and left it out of its log",
     "E2.log-not-included": "nothing was let go; the gateway's proof does not hold: ask its operator",
     "E2.log-other-checkpoint": "nothing was let go; the enclave knows another log than you: compare with owners",
