@@ -121,6 +121,7 @@ def say_in_a_container(stage: Overheard, text: str) -> None:
 def launched_from(request: pytest.FixtureRequest, launcher: str) -> dict[str, Any]:
     image: Path = request.getfixturevalue("image")
     if launcher == "process":
+        request.getfixturevalue("instead_of_docker")
         return {"launcher": launcher, "image": str(image), "measured": image}
     described: Path = request.getfixturevalue("container")
     built = json.loads(described.read_text("utf-8"))
@@ -130,7 +131,11 @@ def launched_from(request: pytest.FixtureRequest, launcher: str) -> dict[str, An
 
 
 @pytest.fixture(
-    scope="module", params=["process", pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.slow])]
+    scope="module",
+    params=[
+        pytest.param("process", marks=pytest.mark.slow),
+        pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.slow]),
+    ],
 )
 def played(request: pytest.FixtureRequest, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Played:
     """A whole run of overlap and segments and a whole look-alike run, over real programs."""
