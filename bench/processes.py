@@ -23,8 +23,10 @@ ROOT = Path(__file__).resolve().parent.parent
 _MANIFEST = b'{"format":"sealroom/bundle/v1","lane":"whole","entry":"job:run"}'
 _JOB = b"def run(tables, ask): return range(ask.size)\n"
 _LIMITS = {"memory_bytes": 1 << 30, "cpu_seconds": 30, "wall_seconds": 60}
-_OF_JOBS = [name for name in libraries.MODULES if not name.startswith("sealroom")]
-_OF_ENGINE = ["numpy", "pyarrow", "pyarrow.compute", "duckdb", "opendp.prelude", "anyascii"]
+_OF_READERS = [name for name in libraries.READERS if not name.startswith("sealroom")]
+_OF_ENGINE = [
+    "numpy", "pyarrow", "pyarrow.compute", "duckdb", "opendp.accuracy", "opendp.measurements", "anyascii",
+]  # fmt: skip
 
 
 def cold(image: Path) -> Iterator[Pair]:
@@ -41,7 +43,9 @@ def cold(image: Path) -> Iterator[Pair]:
 
     def bare() -> None:
         with contextlib.ExitStack() as stack:
-            started = [stack.enter_context(_importing(start, image / "job", names)) for names in (_OF_JOBS, _OF_ENGINE)]
+            started = [
+                stack.enter_context(_importing(start, image / "job", names)) for names in (_OF_READERS, _OF_ENGINE)
+            ]
             for process in started:
                 assert process.stdout is not None  # noqa: S101
                 if process.stdout.readline() != b"ready\n":

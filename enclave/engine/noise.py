@@ -13,14 +13,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import opendp.prelude as dp
+from opendp import accuracy, domains, measurements, metrics, mod  # its prelude imports what OpenDP adds for others
 
 from sealroom.protocol.errors import UsageError
 from sealroom.protocol.schema import MAX_INT
 
-dp.enable_features("contrib")
-_DISTANCE = dp.l1_distance(T="i64")
-_DOMAIN = dp.vector_domain(dp.atom_domain(T="i64"))
+mod.enable_features("contrib")
+_DISTANCE = metrics.l1_distance(T="i64")
+_DOMAIN = domains.vector_domain(domains.atom_domain(T="i64"))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Noise:
 
     def half_width(self) -> int:
         """How far a noisy value is from the true one at most, in 95 % of draws."""
-        return max(0, math.ceil(float(dp.discrete_laplacian_scale_to_accuracy(self.scale, 0.05))) - 1)
+        return max(0, math.ceil(float(accuracy.discrete_laplacian_scale_to_accuracy(self.scale, 0.05))) - 1)
 
 
 def laplace(*, sensitivity: int, epsilon_millionths: int) -> Noise:
@@ -52,7 +52,7 @@ def laplace(*, sensitivity: int, epsilon_millionths: int) -> Noise:
         raise UsageError("noise needs a positive sensitivity and epsilon")
     # One float below the decimal fraction: the float nearest to it may lie above.
     epsilon = math.nextafter(epsilon_millionths / 1e6, 0.0)
-    scale = dp.binary_search_param(_make, d_in=sensitivity, d_out=epsilon)
+    scale = mod.binary_search_param(_make, d_in=sensitivity, d_out=epsilon)
     measurement = _make(scale)
     if measurement.map(sensitivity) > epsilon:
         raise UsageError("the privacy map does not keep epsilon")
@@ -60,4 +60,4 @@ def laplace(*, sensitivity: int, epsilon_millionths: int) -> Noise:
 
 
 def _make(scale: float) -> Any:
-    return dp.m.make_laplace(_DOMAIN, _DISTANCE, scale=scale)
+    return measurements.make_laplace(_DOMAIN, _DISTANCE, scale=scale)

@@ -11,7 +11,7 @@ import sys
 from typing import NoReturn
 
 from sealroom.enclave import frames
-from sealroom.enclave.jail import layers
+from sealroom.enclave.jail import absent, layers
 
 CPU_SECONDS = 24 * 3600
 
@@ -22,6 +22,7 @@ def main(control_fd: int) -> NoReturn:
     # stay outside the confinement.
     os.environ.clear()
     os.environ.update(layers.ENVIRONMENT)
+    absent.leave_out(absent.OF_JOBS)
     from sealroom.enclave.engine import service  # noqa: PLC0415
 
     control = socket.socket(fileno=control_fd)

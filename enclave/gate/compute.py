@@ -26,6 +26,7 @@ ENGINE_SECONDS = 3600.0
 MOST_CANONICAL = 64 << 20
 MOST_JOB_OUTPUT = 1 << 30
 _GRACE = 30.0
+_WITH_JOBS = (Metrics, AudienceToOwner)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ class Computation:
     def _run_job(self, message: Mapping[str, Any], tables: Sequence[int]) -> None:
         name = message.get("rule")
         rule = self._agreement.rule(name) if name in self._run.request.rules else None
-        if not isinstance(rule, (Metrics, AudienceToOwner)):
+        if not isinstance(rule, _WITH_JOBS):
             raise Malformed("engine", "the engine asks for a job that no requested rule runs")
         size = message.get("output_bytes")
         if type(size) is not int or not 0 < size <= MOST_JOB_OUTPUT:
@@ -159,6 +160,11 @@ class Computation:
         message = {"op": "run", "kind": kind, "limits": self._limits, "spec": spec}
         answer = self._zygote.call(message, fds, timeout=self._limits["wall_seconds"] + _GRACE)
         return _reason(answer.get("outcome"))
+
+
+def needs_jobs(run: AdmittedRun) -> bool:
+    """Whether a rule that was asked for runs hidden code."""
+    return any(isinstance(run.agreed.agreement.rule(name), _WITH_JOBS) for name in run.request.rules)
 
 
 def flat_bound(dataset: Dataset, payload_size: int) -> int:

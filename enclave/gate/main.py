@@ -17,7 +17,7 @@ from sealroom.attestation.evidence import SnpEvidence
 from sealroom.enclave import frames
 from sealroom.enclave.gate.admit import AdmittedRun
 from sealroom.enclave.gate.children import Child, require_layers
-from sealroom.enclave.gate.compute import Computation, Payload, Result
+from sealroom.enclave.gate.compute import Computation, Payload, Result, needs_jobs
 from sealroom.enclave.gate.phases import Phase
 from sealroom.enclave.gate.session import Session, World
 from sealroom.enclave.jail import kernel
@@ -43,6 +43,7 @@ def main(image: Path) -> int:
                 quoter=_quoter,
                 compute=compute,
                 layers=compute.in_force,
+                prepare=compute.prepare,
             )
             return _serve(sock, Session(world))
 
@@ -79,6 +80,11 @@ class _Compute:
 
     def __init__(self, zygote: Child, engine: Child, required: Sequence[str]) -> None:
         self._children, self._required = {"zygote": zygote, "engine": engine}, required
+
+    def prepare(self, run: AdmittedRun) -> None:
+        """Have the zygote import what jobs use, if the run asks for any."""
+        if needs_jobs(run):
+            self._children["zygote"].send({"op": "prepare"})
 
     def in_force(self) -> tuple[str, ...]:
         """Every layer that a child has confirmed, under its prefix."""

@@ -30,6 +30,8 @@ from sealroom.protocol.statements import Challenges
 Send = Callable[[dict[str, Any], Sequence[int]], None]
 Compute = Callable[[AdmittedRun, Mapping[str, Payload]], tuple[list[Result], tuple[str, ...]]]
 """Runs readers, engine and jail: results by rule, and the names of the layers of confinement in force."""
+Prepare = Callable[[AdmittedRun], None]
+"""Tells the children what the run will need, so that they are ready when it does."""
 Layers = Callable[[], tuple[str, ...]]
 """The layers that were confirmed so far, for a run that ends early."""
 
@@ -42,6 +44,7 @@ class World:
     quoter: Quoter
     compute: Compute
     layers: Layers = tuple
+    prepare: Prepare = lambda _: None
 
 
 class Session:
@@ -115,6 +118,7 @@ class Session:
         self._attested = attest(self._identity, self._run, self._world.quoter)
         self.phase = phases.Phase.GRANTING
         self._world.send({"type": wire.EVIDENCE, "evidence": schema.encode(self._attested.evidence)}, ())
+        self._world.prepare(self._run)
 
     def _grant(self, grant: Envelope) -> None:
         assert self._run is not None and self._attested is not None  # noqa: S101, PT018 (the phase table sees to it)

@@ -73,7 +73,7 @@ def parse(message: dict[str, Any], fd_count: int) -> Run:
         Malformed: the message is not exactly of that form, or has another number of descriptors.
     """
     if set(message) != {"op", "kind", "limits", "spec"} or message["op"] != "run":
-        raise Malformed("unknown-message", "the zygote knows one message: run")
+        raise Malformed("unknown-message", "the zygote runs jails, and nothing else")
     kinds: dict[object, type[ReaderSpec | JobSpec]] = {"reader": ReaderSpec, "job": JobSpec}
     if message["kind"] not in ("reader", "job"):
         raise Malformed("unknown-kind", "a jail is a reader or a job")

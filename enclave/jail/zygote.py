@@ -3,7 +3,8 @@
 Runs in: zygote.   Believes: the gate; nothing that a jail says.   Spec: §9.
 
 It computes nothing with those libraries: a process that did could not be forked safely. Payloads and outputs pass
-through as descriptors; it reads of them only an output's first eight bytes.
+through as descriptors; it reads of them only an output's first eight bytes. What only jobs use is imported when the
+gate says that the run has hidden code, which it knows from the request.
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ import gc
 import os
 import signal
 import socket
+import sys
 from typing import Any, Final
 
 from sealroom.enclave import frames, memory
-from sealroom.enclave.jail import cell, kernel, layers, paths, requests
+from sealroom.enclave.jail import absent, cell, kernel, layers, paths, requests
 from sealroom.enclave.jail.outcomes import Outcome
 from sealroom.protocol.errors import NotAcceptable
 
 _MAGIC: Final = {"reader": b"SRFLAT1\x00", "job": b"SRJOUT1\x00"}
+_JOBS: Final = "sealroom.enclave.jail.harness"
+PREPARE: Final = {"op": "prepare"}
+"""That there will be jobs; it has no answer, and the gate need not wait."""
 _PROBE = layers.Limits(memory_bytes=1 << 30, cpu_seconds=10)
 
 
@@ -42,12 +47,26 @@ def main(control_fd: int) -> None:
 
 
 def prepare() -> None:
-    """Import what jobs use, in an environment of one thread, and keep it out of the collector's way."""
+    """Import what readers use, in an environment of one thread, and keep it out of the collector's way."""
     os.environ.clear()
     os.environ.update(layers.ENVIRONMENT)
     from sealroom.enclave.jail import libraries  # noqa: PLC0415 -- reads the environment as it is imported
 
-    libraries.warm()
+    libraries.warm_readers()
+    _settle()
+
+
+def prepare_jobs() -> None:
+    """Import what jobs use, too; the second time does nothing."""
+    if _JOBS in sys.modules:
+        return
+    from sealroom.enclave.jail import libraries  # noqa: PLC0415 -- as above
+
+    libraries.warm_jobs()
+    _settle()
+
+
+def _settle() -> None:
     gc.collect()
     gc.freeze()
 
@@ -71,6 +90,9 @@ def serve(control: socket.socket, *, without: frozenset[str] = frozenset()) -> N
             message, fds = frames.receive(control, timeout=None)
         except EOFError:
             return
+        if message == PREPARE and not fds:
+            prepare_jobs()
+            continue
         try:
             outcome = handle(message, fds, how, control)
         except cell.GateGoneError:
@@ -103,12 +125,20 @@ def handle(message: dict[str, Any], fds: list[int], how: cell.Confinement, contr
 
 
 def _task(run: requests.Run, fds: list[int]) -> Any:
-    from sealroom.enclave.jail import harness, reader  # noqa: PLC0415 -- imported by `prepare`, after the environment
-
+    """What the jail does; all that it needs is imported before the fork, since nothing of it can be a jail's own."""
     spec = run.spec
     if isinstance(spec, requests.JobSpec):
+        prepare_jobs()
+        from sealroom.enclave.jail import harness  # noqa: PLC0415 -- after the environment
+
         return lambda: harness.run(spec, fds)
-    return lambda: reader.run(spec, fds)
+    from sealroom.enclave.jail import reader  # noqa: PLC0415 -- after the environment
+
+    def read() -> Outcome:
+        absent.leave_out(absent.OF_JOBS)
+        return reader.run(spec, fds)
+
+    return read
 
 
 def _be_first_to_go() -> None:

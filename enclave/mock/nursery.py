@@ -56,6 +56,7 @@ def serve(control: socket.socket) -> None:
     kernel.require_platform()
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     zygote.prepare()
+    zygote.prepare_jobs()
     from sealroom.enclave.mock import loud  # noqa: F401, PLC0415 -- imported before the fork, like the harness
 
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)

@@ -27,7 +27,7 @@ def test_nothing_is_noised_without_a_bound(sensitivity: int, epsilon: int) -> No
 
 def test_a_map_that_does_not_keep_epsilon_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     found: Callable[..., float] = lambda *_, **__: 1.0  # noqa: E731
-    monkeypatch.setattr(noise.dp, "binary_search_param", found)
+    monkeypatch.setattr(noise.mod, "binary_search_param", found)
     with pytest.raises(UsageError, match="privacy map"):
         noise.laplace(sensitivity=100, epsilon_millionths=500_000)
 

@@ -73,6 +73,7 @@ def test_a_whole_run_gives_progress_offers_and_one_receipt(played: world.Play):
     assert receipt.status == "completed"
     assert receipt.layers == world.LAYERS
     assert [r.outcome for r in receipt.results] == ["offered"]
+    assert [run.request_digest for run in host.prepared] == [played.request.digest]
     assert host.session.phase is Phase.ENDED
     assert host.payloads["customers"].startswith(world.CANARY)
 

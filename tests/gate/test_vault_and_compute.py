@@ -194,6 +194,15 @@ def test_a_job_gets_its_bundle_an_output_and_the_engines_tables(run: AdmittedRun
     compute.close_all([p.fd for p in payloads.values()])
 
 
+def test_a_run_needs_jobs_only_if_a_rule_that_was_asked_for_runs_hidden_code(run: AdmittedRun):
+    def asking(*rules: str) -> AdmittedRun:
+        return dataclasses.replace(run, request=dataclasses.replace(run.request, rules=rules))
+
+    assert compute.needs_jobs(run)
+    assert compute.needs_jobs(asking("quality"))
+    assert not compute.needs_jobs(asking("overlap", "by-segment"))
+
+
 def test_the_run_key_follows_from_contents_alone(run: AdmittedRun):
     def order(sha256: str) -> Any:
         ready, payloads = opened(run, sha256=sha256)

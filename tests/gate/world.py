@@ -135,10 +135,17 @@ class Host:
         self.reports: list[bytes] = []
         self.payloads: dict[str, bytes] = {}
         self.broken = False
+        self.prepared: list[AdmittedRun] = []
         self.confirmed: tuple[str, ...] = ()
         self._results, self._error = list(results), error
         self.session = Session(
-            World(send=self._take, quoter=self._quote, compute=self._compute, layers=lambda: self.confirmed)
+            World(
+                send=self._take,
+                quoter=self._quote,
+                compute=self._compute,
+                layers=lambda: self.confirmed,
+                prepare=self.prepared.append,
+            )
         )
 
     def _take(self, message: dict[str, Any], fds: Sequence[int]) -> None:
