@@ -6,10 +6,12 @@ Runs in: host.   Believes: nothing.   Spec: §8.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sealroom.host import (
     description,
@@ -33,6 +35,7 @@ from sealroom.host.shapes import READY_ERRORS, Health, Ready
 from sealroom.host.store import Store
 from sealroom.host.store.errors import UnavailableError
 
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _AREAS = (routes_agreements, routes_objects, routes_runs, routes_grants, routes_results, routes_log)
 
 
@@ -61,7 +64,7 @@ def create(
     for area in _AREAS:
         app.include_router(area.router, prefix="/v1")
     description.describe(app)
-    app.middleware("http")(_Scribe(journal or silent(), counted))
+    app.add_middleware(_Scribe, journal=journal or silent(), counted=counted)
     return app
 
 
@@ -94,22 +97,34 @@ def _doorman(settings: Settings, store: Store, clock: Callable[[], float]) -> Do
 class _Scribe:
     """One line per call: method, the route's pattern and the status; never a caller's values."""
 
-    def __init__(self, journal: Journal, counted: Callable[[int], object]) -> None:
-        self._journal, self._counted = journal, counted
+    def __init__(self, app: ASGIApp, *, journal: Journal, counted: Callable[[int], object]) -> None:
+        self._app, self._journal, self._counted = app, journal, counted
 
-    async def __call__(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, and write down that it was."""
+        began = False
+
+        async def sending(message: Message) -> None:
+            nonlocal began
+            if message["type"] == "http.response.start":
+                began = True
+                MutableHeaders(scope=message).update(_HEADERS)
+                self._write(scope, message["status"])
+            await send(message)
+
         try:
-            response = await call_next(request)
-        except Exception as error:  # noqa: BLE001 (the last line before the server would print the cause)
-            response = self._failed(error)
-        response.headers["Cache-Control"] = "no-store"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        route: Any = getattr(request.scope.get("route"), "path", "-")
-        method = request.method if route != "-" and request.method in ("GET", "PUT", "POST") else "-"
-        self._journal.say("call", method=method, route=route, status=response.status_code)
-        self._counted(response.status_code)
-        return response
+            await self._app(scope, receive, sending)
+        except Exception as error:
+            answer = self._failed(error)
+            if began:  # half an answer is out: only a connection that breaks says that it is none
+                raise
+            await answer(scope, receive, sending)
+
+    def _write(self, scope: Scope, status: int) -> None:
+        route: Any = getattr(scope.get("route"), "path", "-")
+        method = scope["method"] if route != "-" and scope["method"] in ("GET", "PUT", "POST") else "-"
+        self._journal.say("call", method=method, route=route, status=status)
+        self._counted(status)
 
     def _failed(self, error: Exception) -> Response:
         if disk.is_full(error):

@@ -62,19 +62,24 @@ class Doorman:
         """
         limits.declared(request.headers.get("content-length"), most=most)  # (1)
         verifier, message = self._verifier(), self._message(request)
-        # In threads: both ask the database, for which other calls must not wait.
-        result = await run_in_threadpool(self._signature, verifier, message)  # (2)
-        key, nonce = str(result.parameters["keyid"]), str(result.nonce)
-        self.callers.spend(key)  # (3)
-        expires = int(result.parameters["created"]) + 3 * wire.REQUEST_SKEW
-        if not await run_in_threadpool(self.take_nonce, key, nonce, self.clock(), expires):  # (4)
-            raise Problem(401, "replayed-request", "this request was received before", hint="sign every request anew")
+        # In a thread: it asks the database, for which other calls must not wait.
+        key, result = await run_in_threadpool(self._sender, verifier, message)  # (2) (3) (4)
         body = await limits.read(request.stream(), most=most, seconds=self.body_wait)  # (5)
         try:
             verifier.verify_body(message, [result], body)  # (6)
         except InvalidSignature:
             raise Problem(401, "altered-body", "the body is not the one that was signed") from None
         return Call(key, body)
+
+    def _sender(self, verifier: HTTPMessageVerifier, message: _Message) -> tuple[str, Any]:
+        """The key that signed what may be answered, and what the library found."""
+        result = self._signature(verifier, message)  # (2)
+        key, nonce = str(result.parameters["keyid"]), str(result.nonce)
+        self.callers.spend(key)  # (3)
+        expires = int(result.parameters["created"]) + 3 * wire.REQUEST_SKEW
+        if not self.take_nonce(key, nonce, self.clock(), expires):  # (4)
+            raise Problem(401, "replayed-request", "this request was received before", hint="sign every request anew")
+        return key, result
 
     def _verifier(self) -> HTTPMessageVerifier:
         return _Verifier(self.clock, _Keys(self.knows))

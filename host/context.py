@@ -70,7 +70,7 @@ def own(statement: Statement, agreement: str, party: str, key: str) -> None:
         raise unreadable("wrong-agreement", "the statement is about another agreement")
 
 
-def _context(request: Request) -> Context:
+async def _context(request: Request) -> Context:  # a plain function would be sent to a thread
     found = request.app.state.context
     assert isinstance(found, Context)  # noqa: S101 (a mistake of ours, not of a caller)
     return found

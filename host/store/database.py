@@ -31,7 +31,7 @@ class Row(Protocol):
 
 
 class Database(abc.ABC):
-    """A connection that threads share, one at a time; `changed` is called after every commit that wrote."""
+    """A connection that threads share, one at a time; `changed` is called after commits that others may wait for."""
 
     def __init__(self, *, changed: Callable[[], None]) -> None:
         """Whoever implements it connects after this."""
@@ -40,8 +40,10 @@ class Database(abc.ABC):
         self._inside = False
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self, *, telling: bool = True) -> Iterator[None]:
         """All that is written inside is on disk when it ends, or none of it; inner ones join the outer.
+
+        `telling` is whether whoever waits for changes is to hear of this one.
 
         Raises:
             StoreError: it was not kept.
@@ -60,7 +62,8 @@ class Database(abc.ABC):
                 raise
             finally:
                 self._inside = False
-        self._changed()
+        if telling:
+            self._changed()
 
     def all(self, sql: str, *values: Any) -> list[Row]:
         """Every row."""

@@ -32,9 +32,11 @@ class Log:
 
     def key(self) -> Ed25519PrivateKey:
         """The key that signs checkpoints; drawn once, and kept where the entries are, so that no backup parts them."""
-        with self.database.writing():
-            self.database.write("INSERT INTO log_key VALUES (1, ?) ON CONFLICT DO NOTHING", secrets.token_bytes(32))
-            row = self.database.one("SELECT seed FROM log_key")
+        row = self.database.one("SELECT seed FROM log_key")
+        if row is None:
+            with self.database.writing():
+                self.database.write("INSERT INTO log_key VALUES (1, ?) ON CONFLICT DO NOTHING", secrets.token_bytes(32))
+                row = self.database.one("SELECT seed FROM log_key")
         return Ed25519PrivateKey.from_private_bytes(bytes(row["seed"]))  # type: ignore[index]  # it is there now
 
     @property

@@ -79,11 +79,11 @@ def around_commits(fuse: Fuse) -> None:
     inner = Database.writing
 
     @contextlib.contextmanager
-    def writing(self: Database) -> Iterator[None]:
+    def writing(self: Database, **how: bool) -> Iterator[None]:
         with self._lock:
             outermost = not self._inside
             name = commit_name(sys._getframe(2)) if outermost else ""
-            with inner(self):
+            with inner(self, **how):
                 yield
                 if outermost:
                     fuse.point(f"before commit {name}")
