@@ -13,11 +13,14 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from sealroom.client import files
 from sealroom.client.errors import Waiting
 
-FOLDER = "asked"
+FOLDER: Final = "asked"
+LOCK: Final = "asked.lock"
+_LOCK_WAIT: Final = 30.0
 
 
 @contextlib.contextmanager
@@ -26,6 +29,7 @@ def sending(kept: Path, data: bytes) -> Iterator[None]:
 
     Raises:
         Waiting: another program is sending this very request.
+        Unreachable: another program of this party has looked at the requests all the time.
     """
     with _alone(kept.parent):
         if not kept.exists():
@@ -41,7 +45,11 @@ def sending(kept: Path, data: bytes) -> Iterator[None]:
 
 
 def left_behind(folder: Path) -> list[Path]:
-    """Every kept request that nobody is sending."""
+    """Every kept request that nobody is sending.
+
+    Raises:
+        Unreachable: another program of this party has looked at them all the time.
+    """
     if not folder.is_dir():
         return []
     with _alone(folder):
@@ -67,12 +75,6 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Nobody else looks or keeps meanwhile; held for moments only."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _alone(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Nobody else looks or keeps meanwhile: held for moments, and beside the folder, in which are requests alone."""
+    return files.locked(folder.with_name(LOCK), seconds=_LOCK_WAIT)

@@ -25,7 +25,7 @@ from typing import IO, Annotated, Final, Literal
 from nacl import bindings, pwhash
 from nacl.encoding import RawEncoder
 
-from sealroom.client import files, keyfile, ledger_file, liveness, passphrase, seat
+from sealroom.client import asked, files, keyfile, ledger_file, liveness, passphrase, seat
 from sealroom.client.errors import NotAuthorized
 from sealroom.client.home import Home
 from sealroom.protocol import canonical, schema
@@ -37,7 +37,8 @@ _CHUNK: Final = 65536
 _TAG: Final = bindings.crypto_secretstream_xchacha20poly1305_ABYTES
 _MOST_LINE: Final = 4096
 _LEFT_OUT: Final = (
-    seat.LOCK, seat.FILE, seat.MARK, liveness.FILE, *(ledger_file.NAME + end for end in ("", "-wal", "-shm"))
+    asked.LOCK, seat.LOCK, seat.FILE, seat.MARK, liveness.FILE,
+    *(ledger_file.NAME + end for end in ("", "-wal", "-shm")),
 )  # fmt: skip
 """Top-level files that belong to the place and not to the party; the ledger is copied in its own way."""
 
@@ -141,7 +142,7 @@ def _ledger_copy(root: Path) -> Iterator[Path | None]:
 
 
 def _add(archive: tarfile.TarFile, name: str, path: Path) -> None:
-    """One file as it is now; the home's files are replaced as wholes, so an open one does not change."""
+    """One file as it is now; the home's files are replaced as wholes or appended to, so that much of it stays."""
     with path.open("rb") as source:
         member = tarfile.TarInfo(name)
         member.size, member.mode = os.fstat(source.fileno()).st_size, 0o600

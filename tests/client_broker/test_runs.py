@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from sealroom.client import purses, results, runs
+from sealroom.client import asked, files, purses, results, runs
 from sealroom.client.entries import Amount
 from sealroom.client.errors import Unreachable, Waiting
 from sealroom.client.transport import GatewayRefused
@@ -125,6 +125,21 @@ def test_a_request_that_the_gateway_refused_is_forgotten(world, monkeypatch):
     with pytest.raises(GatewayRefused):
         ask(world, "overlap")
     assert not list((world.homes["bank"].root / "asked").iterdir())
+
+
+def test_who_finds_the_kept_requests_held_waits_for_a_bounded_time_and_keeps_nothing(world, monkeypatch):
+    monkeypatch.setattr(asked, "_LOCK_WAIT", 0.05)
+    home = world.homes["bank"]
+    made = runs.prepare(home, world.gateway, rules=["overlap"])
+    with files.locked(home.root / asked.LOCK, seconds=0):
+        for held in (
+            lambda: runs.send(world.gateway, made), lambda: runs.prepare(home, world.gateway, rules=["overlap"]),
+        ):  # fmt: skip
+            with pytest.raises(Unreachable, match="another program of this party"):
+                held()
+    assert not list((home.root / "asked").iterdir())
+    assert world.gateway.run_store == {}
+    assert runs.send(world.gateway, made) == "waiting-for-challenges"
 
 
 def test_without_rules_every_rule_is_asked_for(world):
