@@ -76,7 +76,7 @@ class Relay:
             try:
                 self._converse(channel, run)
             except EndedError:
-                channel.send({"type": wire.STOP}, seconds=1)
+                channel.send({"type": wire.STOP}, seconds=1)  # what it says then is not read: decisions/0010
                 raise
         handle.wait(self.settings.stop_wait)
 

@@ -136,7 +136,12 @@ def main() -> None:
     wanted = 2 * len(assign["manifests"])
     for _ in range(wanted):
         message, fds = frames.receive(sock, timeout=60)
+        if MODE == "heard":  # what it got is written beside the run's folder, which goes
+            with open("../../heard", "a", encoding="ascii") as sink:
+                sink.write(f"{message['type']}\n")
         if message["type"] == "stop":
+            if MODE == "heard":
+                receipt(sock, common, "refused")
             return
         for fd in fds:
             assert os.pread(fd, 1, 0), "a ciphertext that can be read"

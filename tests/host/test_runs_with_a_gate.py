@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -249,6 +250,35 @@ def test_a_run_that_hangs_ends_by_a_members_stop_or_by_its_deadline(
         gateway.bell.ring()
     helpers.until(lambda: not gateway.store.runs.with_guest())
     assert gateway.state(run) == {"stop": "stopped", "expire": "expired"}[how]
+
+
+@pytest.mark.parametrize("how", ["stop", "expire"])
+def test_a_run_that_ends_before_its_last_grant_hands_the_gate_none_and_leaves_no_receipt(
+    gateway: Any, processor: Any, going: Any, helpers: Any, how: str
+) -> None:
+    """One of two objects is granted; the gate, told to stop, signs a receipt if it lives, which nobody reads."""
+    processor.mode("heard")
+    going()
+    run = to_grants(gateway, helpers)
+    stored = gateway.store.runs.get(run)
+    (mine, *_) = [row["object"] for row in gateway.store.runs.objects(run) if row["owner"] == "bank"]
+    grant = gateway.parties.of(
+        "bank", "grant", gateway.agreement, request=run, evidence=stored.evidence_digest, object=mine
+    )
+    gateway.call.ok("bank", "PUT", f"/runs/{run}/grants/{mine}", grant)
+    time.sleep(0.6)  # long enough for a host that handed it over at once to be heard
+    if how == "stop":
+        gateway.call.ok("compliance", "POST", f"/runs/{run}/stop")
+    else:
+        gateway.clock.now += gateway.settings.grant_wait + 1
+        gateway.bell.ring()
+    helpers.until(lambda: not gateway.store.runs.with_guest())
+    heard = gateway.settings.home / "heard"
+    assert (heard.read_text() if heard.exists() else "") in ("", "stop\n")
+    assert gateway.state(run) == {"stop": "stopped", "expire": "expired"}[how]
+    assert gateway.store.runs.get(run).receipt is None
+    kinds = [row["kind"] for row in gateway.store.log.entries(gateway.agreement, 0)]
+    assert (kinds.count("grant"), kinds.count("receipt")) == (1, 0)
 
 
 def test_grants_that_do_not_come_expire_the_run(gateway: Any, going: Any, helpers: Any) -> None:
