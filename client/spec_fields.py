@@ -8,8 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Literal
 
-from sealroom.protocol.agreement import Lane
-from sealroom.protocol.rules import BoundedSum, Outcome, Segments
+from sealroom.protocol.rules import BoundedSum, Lane, Outcome, Segments
 from sealroom.protocol.schema import Base64, ColumnName, Count, Epsilon, Int, Label, Many, Name, Prose, Text
 
 Kind = Annotated[str, Text(r"[a-z_]{1,20}", 20)]

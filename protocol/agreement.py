@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Protocol, TypeVar
 
 from sealroom.protocol.errors import UsageError
 from sealroom.protocol.platform import PlatformClass, PlatformPolicy
-from sealroom.protocol.rules import AudienceToOwner, GroupedAggregates, Metrics, Names, Rule
+from sealroom.protocol.rules import Lane, Names, Rule
 from sealroom.protocol.schema import Base64, ColumnName, Hex32, Int, Label, Many, Name, Prose, Time
 
 FORMAT = "sealroom/agreement/v1"
@@ -19,7 +19,6 @@ Seconds = Annotated[int, Int(0, 366 * 86400)]
 IdentifierKind = Literal[
     "email", "phone", "given_name", "family_name", "full_name", "date_of_birth", "postcode", "national_id"
 ]
-Lane = Literal["query", "whole"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,10 +184,7 @@ class Agreement:
 def objects_of(agreement: Agreement, rule: Rule) -> tuple[str, ...]:
     """Names of every dataset and bundle that `rule` reads: the ancestors of its release."""
     link = agreement.link(rule.link)
-    code = rule.bundle if isinstance(rule, (Metrics, AudienceToOwner)) else None
-    if isinstance(rule, GroupedAggregates) and rule.segments is not None:
-        code = rule.segments.bundle
-    return tuple(dict.fromkeys((link.left, link.right, *((code,) if code else ()))))
+    return tuple(dict.fromkeys((link.left, link.right, *((rule.code,) if rule.code else ()))))
 
 
 def affected_owners(agreement: Agreement, rule: Rule, recipient: str) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ class Manifest:
     """`bundle.json`: how much the code sees at once, and where it begins."""
 
     format: Literal["sealroom/bundle/v1"]
-    lane: Literal["whole", "query"]
+    lane: Literal["whole", "blocks", "query"]
     entry: Entry
 
     @property

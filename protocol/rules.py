@@ -2,7 +2,9 @@
 
 Runs in: every zone but the host.   Believes: nothing.   Spec: §7.   Standard library only (the engine imports it).
 
-Guarantee classes: F formal, holds for any code; C capacity-bounded, the leak is counted in bits; H heuristic.
+Guarantee classes: F formal, holds for any code; C capacity-bounded, the leak is counted in bits; H heuristic. Lanes
+say how much code sees at once: `query` one entity by a text that was fixed before, `blocks` one block of entities in a
+fresh jail, `whole` everything. A rule states the lanes that it is sound for.
 """
 
 from __future__ import annotations
@@ -14,9 +16,13 @@ from typing import Annotated, ClassVar, Literal
 from sealroom.protocol.schema import ColumnName, Count, Epsilon, Int, Label, Many, Name
 
 Guarantee = Literal["F", "C", "H"]
+Lane = Literal["query", "blocks", "whole"]
 Names = Annotated[tuple[Name, ...], Many(1, 16)]
 Percent = Annotated[int, Int(1, 30)]
 Thousandths = Annotated[int, Int(0, 10**9)]
+Signed = Annotated[int, Int(-(10**9), 10**9)]
+BLOCK_PAUSE = 100
+"""Milliseconds between the end of one block's time and the beginning of the next, for ending and making jails."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +81,12 @@ class OverlapCount:
     recipients: Names
 
     guarantee: ClassVar[Guarantee] = "F"
-    lanes: ClassVar[tuple[str, ...]] = ("query",)
+    lanes: ClassVar[tuple[Lane, ...]] = ("query",)
+
+    @property
+    def code(self) -> str | None:
+        """The bundle that it runs."""
+        return None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +108,12 @@ class GroupedAggregates:
     recipients: Names
 
     guarantee: ClassVar[Guarantee] = "F"
-    lanes: ClassVar[tuple[str, ...]] = ("query",)
+    lanes: ClassVar[tuple[Lane, ...]] = ("query",)
+
+    @property
+    def code(self) -> str | None:
+        """The bundle that it runs."""
+        return self.segments.bundle if self.segments is not None else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +155,12 @@ class Metrics:
     recipients: Names
 
     guarantee: ClassVar[Guarantee] = "C"
-    lanes: ClassVar[tuple[str, ...]] = ("whole",)
+    lanes: ClassVar[tuple[Lane, ...]] = ("whole",)
+
+    @property
+    def code(self) -> str | None:
+        """The bundle that it runs."""
+        return self.bundle
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +183,21 @@ class AudienceToOwner:
     recipients: Annotated[tuple[Name, ...], Many(1, 1)]
 
     guarantee: ClassVar[Guarantee] = "C"
-    lanes: ClassVar[tuple[str, ...]] = ("whole",)
+    lanes: ClassVar[tuple[Lane, ...]] = ("whole",)
+
+    @property
+    def code(self) -> str | None:
+        """The bundle that it runs."""
+        return self.bundle
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Coordinate:
+    """One number of a vector, by name; a block can say least..most of it (thousandths)."""
+
+    name: Name
+    least: Signed
+    most: Signed
 
 
 Rule = OverlapCount | GroupedAggregates | Metrics | AudienceToOwner

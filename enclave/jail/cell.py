@@ -22,7 +22,7 @@ from sealroom.enclave.jail.outcomes import EXIT, Outcome, of_exit
 from sealroom.protocol.errors import NotAcceptable
 
 MOST_THREADS = 32
-_WATCH_SECONDS = 0.05
+WATCH_SECONDS = 0.05
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,8 @@ class Work:
     fds: tuple[int, ...]
     limits: layers.Limits
     wall_seconds: float
+    processor: int | None = None
+    """The one processor that it may use; None for any."""
 
 
 class GateGoneError(Exception):
@@ -57,11 +59,7 @@ def run(work: Work, how: Confinement, control: socket.socket | None = None) -> O
         GateGoneError: `control` was closed by its peer.
         OSError: no process could be made.
     """
-    ready, confined = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
-    if pid == 0:
-        _child(work, how, confined)
-    os.close(confined)
+    pid, ready = fork(work, how)
     try:
         outcome = _wait(pid, work, how, control)
         if not os.read(ready, 1):
@@ -71,9 +69,21 @@ def run(work: Work, how: Confinement, control: socket.socket | None = None) -> O
     return outcome
 
 
+def fork(work: Work, how: Confinement) -> tuple[int, int]:
+    """Start a jail: its process id, and a pipe that holds one byte as soon as every layer is in force."""
+    ready, confined = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        _child(work, how, confined)
+    os.close(confined)
+    return pid, ready
+
+
 def _child(work: Work, how: Confinement, confined: int) -> NoReturn:
     status = EXIT["error"]
     try:
+        if work.processor is not None:  # no layer lets it choose another one later
+            os.sched_setaffinity(0, {work.processor})
         layers.apply(
             work.profile,
             limits=work.limits,
@@ -117,15 +127,15 @@ def _watch(
     watched = "thread-watch" not in how.without
     deadline = time.monotonic() + work.wall_seconds
     while (left := deadline - time.monotonic()) > 0:
-        news = [fd for fd, _ in events.poll(min(left, _WATCH_SECONDS if watched else 3600))]
+        news = [fd for fd, _ in events.poll(min(left, WATCH_SECONDS if watched else 3600))]
         if news:
             return "ended" if pidfd in news else "gate-gone"
-        if watched and _threads(pid) > MOST_THREADS:
+        if watched and threads(pid) > MOST_THREADS:
             return "killed"
     return "out-of-time"
 
 
-def _threads(pid: int) -> int:
+def threads(pid: int) -> int:
     """Number of threads of a child that has not been waited for; proc(5), /proc/pid/stat, field 20."""
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
         return int(file.read().rpartition(")")[2].split()[17])

@@ -17,10 +17,11 @@ import pandas as pd
 from sealroom.enclave import flat, memory
 from sealroom.enclave.jail import importer, output, tables
 from sealroom.enclave.jail.outcomes import Outcome
-from sealroom.enclave.jail.requests import Ask, JobSpec
+from sealroom.enclave.jail.requests import Ask, BlockSpec, JobSpec
 from sealroom.protocol import bundle
 
 Entry = Callable[[dict[str, pd.DataFrame], "Question"], Any]
+_KINDS = {"rows": output.ROWS, "scores": output.SCORES, "vector": output.VECTOR}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,12 +29,16 @@ class Question:
     """What `run(tables, ask)` gets as `ask`.
 
     Attributes:
-        kind: `rows` for exactly `size` distinct row positions, best first; `scores` for one finite number per row.
+        kind: `rows` for exactly `size` distinct row positions, best first; `scores` for one finite number per row;
+            `vector` for `size` finite numbers about the whole table.
         table: the name, in `tables`, of the table that is asked about.
-        size: how many rows are wanted; for scores the number of rows of the table.
+        size: how many rows are wanted; for scores the number of rows of the table, for a vector its coordinates.
         label: the column of the other tables that says what is looked for, or None.
         positive: the value of `label` that is looked for, or None.
         seed: what numpy.random and random were seeded with; use it for generators of your own.
+        names: what a vector's coordinates are called, in order.
+        least: the lower bound of each coordinate of a vector; what is below counts as this.
+        most: the upper bound of each.
     """
 
     kind: str
@@ -42,16 +47,24 @@ class Question:
     label: str | None
     positive: str | None
     seed: int
+    names: tuple[str, ...] = ()
+    least: tuple[float, ...] = ()
+    most: tuple[float, ...] = ()
 
 
-def run(spec: JobSpec, fds: Sequence[int]) -> Outcome:
+def run(spec: JobSpec | BlockSpec, fds: Sequence[int]) -> Outcome:
     """Run the job whose archive, output and tables `fds` holds; exceptions become an outcome, their text is lost."""
     archive, target, *table_fds = fds
-    frames = {name: tables.frame_of(_table(fd)) for name, fd in zip(spec.tables, table_fds, strict=True)}
-    rows = len(frames[spec.ask.table])
-    ask = _question(spec.ask, rows, spec.seed % 2**32)
+    lane, names = ("blocks", (spec.table,)) if isinstance(spec, BlockSpec) else ("whole", spec.tables)
+    frames = {name: tables.frame_of(_table(fd)) for name, fd in zip(names, table_fds, strict=True)}
+    seed = spec.seed % 2**32
+    if isinstance(spec, BlockSpec):
+        rows, ask = len(spec.coordinates), _vector(spec, seed)
+    else:
+        rows = len(frames[spec.ask.table])
+        ask = _question(spec.ask, rows, seed)
     try:
-        entry = load(bundle.read(memory.map_readonly(archive)))
+        entry = load(bundle.read(memory.map_readonly(archive)), lane)
     except MemoryError:
         return "out-of-memory"
     except BaseException:  # noqa: BLE001 -- hostile code may raise anything, and says no more by it
@@ -65,16 +78,16 @@ def run(spec: JobSpec, fds: Sequence[int]) -> Outcome:
     return _answer(result, ask, rows, target)
 
 
-def load(read: bundle.Bundle) -> Entry:
-    """The bundle's entry function.
+def load(read: bundle.Bundle, lane: str) -> Entry:
+    """The entry function of a bundle of this lane.
 
     Raises:
         ImportError: the bundle is not for this lane.
         AttributeError: it has no such function.
         BaseException: whatever its modules raise.
     """
-    if read.manifest.lane != "whole":
-        raise ImportError("only whole-lane bundles run in a jail")
+    if read.manifest.lane != lane:
+        raise ImportError(f"a bundle of the lane {read.manifest.lane} does not run in the lane {lane}")
     importer.install(read.files)
     entry: Entry = getattr(importlib.import_module(read.manifest.module), read.manifest.function)
     return entry
@@ -92,7 +105,7 @@ def call(entry: Entry, frames: dict[str, pd.DataFrame], ask: Question) -> Any:
 
 
 def check(result: Any, ask: Question, rows: int) -> np.ndarray[Any, Any]:
-    """The job's answer as positions (int64) or scores (float64), shape [size].
+    """The job's answer as positions (int64), scores or coordinates (float64, within their bounds), shape [size].
 
     Raises:
         ValueError: it is not what was asked for.
@@ -105,6 +118,10 @@ def check(result: Any, ask: Question, rows: int) -> np.ndarray[Any, Any]:
         if not np.isfinite(items).all():
             raise ValueError("a score is not finite")
         return items.astype("f8")
+    if ask.kind == "vector":
+        if not np.isfinite(items).all():
+            raise ValueError("a coordinate is not finite")
+        return np.asarray(np.clip(items.astype("f8"), ask.least, ask.most))
     if wanted and not 0 <= int(items.min()) <= int(items.max()) < rows:
         raise ValueError("a row position is out of range")
     if len(np.unique(items)) != wanted:
@@ -121,10 +138,16 @@ def _question(ask: Ask, rows: int, seed: int) -> Question:
     return Question(ask.kind, ask.table, size, ask.label, ask.positive, seed)
 
 
+def _vector(spec: BlockSpec, seed: int) -> Question:
+    names = tuple(item.name for item in spec.coordinates)
+    least, most = (tuple(getattr(item, end) / 1000 for item in spec.coordinates) for end in ("least", "most"))
+    return Question("vector", spec.table, len(names), None, None, seed, names, least, most)
+
+
 def _answer(result: Any, ask: Question, rows: int, target: int) -> Outcome:
     try:
         items = check(result, ask, rows)
-        output.write(memory.map_writable(target), output.ROWS if ask.kind == "rows" else output.SCORES, items)
+        output.write(memory.map_writable(target), _KINDS[ask.kind], items)
     except MemoryError:
         return "out-of-memory"
     except BaseException:  # noqa: BLE001 -- the answer may be an object of the job's own making

@@ -2,7 +2,8 @@
 
 Runs in: jail (writing), engine (reading).   Believes: nothing.   Spec: §9.6.
 
-    "SRJOUT1" NUL | u32 kind | u32 zero | u64 count | count times int64 positions (kind 1) or float64 scores (kind 2)
+    "SRJOUT1" NUL | u32 kind | u32 zero | u64 count | count items
+    kind 1: int64 positions; kind 2: float64 scores; kind 3: float64 coordinates of one vector
 
 All little-endian; the buffer has exactly that size. Nothing else of a job's memory is ever read.
 """
@@ -19,17 +20,17 @@ from sealroom.protocol.errors import NotReleased
 
 MAGIC: Final = b"SRJOUT1\x00"
 HEAD: Final = struct.Struct("<8sIIQ")
-ROWS, SCORES = 1, 2
-_DTYPES: Final = {ROWS: "<i8", SCORES: "<f8"}
+ROWS, SCORES, VECTOR = 1, 2, 3
+_DTYPES: Final = {ROWS: "<i8", SCORES: "<f8", VECTOR: "<f8"}
 
 
 def size_of(count: int) -> int:
-    """Bytes of an output of `count` positions or scores."""
+    """Bytes of an output of `count` positions, scores or coordinates."""
     return HEAD.size + 8 * count
 
 
 def write(target: memoryview, kind: int, items: NDArray[Any]) -> None:
-    """Write positions or scores (shape [count]); the magic comes last, so that a cut output is none.
+    """Write positions, scores or coordinates (shape [count]); the magic comes last, so that a cut output is none.
 
     Raises:
         NotReleased: the target does not have exactly the size of this output.
@@ -66,6 +67,18 @@ def read_scores(unverified_output: memoryview | bytes, rows: int) -> NDArray[np.
     if not np.isfinite(scores).all():
         raise NotReleased("not-finite", "a score is not a finite number")
     return scores + 0.0
+
+
+def read_vector(unverified_output: memoryview | bytes, box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One number per coordinate, each within its bounds: `box` is float64[coordinates, 2] of least and most.
+
+    Raises:
+        NotReleased: the job wrote anything else.
+    """
+    vector = _read(unverified_output, VECTOR, len(box))
+    if not ((box[:, 0] <= vector) & (vector <= box[:, 1])).all():  # no comparison holds for what is not a number
+        raise NotReleased("outside-box", "a number is outside its declared bounds")
+    return vector + 0.0
 
 
 def _read(unverified_output: memoryview | bytes, kind: int, count: int) -> NDArray[Any]:

@@ -17,7 +17,7 @@ import sys
 from typing import Any, Final
 
 from sealroom.enclave import frames, memory
-from sealroom.enclave.jail import absent, cell, kernel, layers, paths, requests
+from sealroom.enclave.jail import absent, cell, kernel, layers, paths, requests, waves
 from sealroom.enclave.jail.outcomes import Outcome
 from sealroom.protocol.errors import NotAcceptable
 
@@ -109,6 +109,9 @@ def handle(message: dict[str, Any], fds: list[int], how: cell.Confinement, contr
         Malformed: the message or one of its descriptors is not what the protocol says.
     """
     run = requests.parse(message, len(fds))
+    if isinstance(run.spec, requests.BlockSpec):
+        prepare_jobs()
+        return waves.run(run.spec, run.limits, fds, how, control)
     inputs = sum(memory.require_seals(fd, memory.FIXED if i == 1 else memory.FROZEN) for i, fd in enumerate(fds))
     limits = layers.Limits(memory_bytes=run.limits.memory_bytes + inputs, cpu_seconds=run.limits.cpu_seconds)
     work = cell.Work(
@@ -127,11 +130,15 @@ def handle(message: dict[str, Any], fds: list[int], how: cell.Confinement, contr
 def _task(run: requests.Run, fds: list[int]) -> Any:
     """What the jail does; all that it needs is imported before the fork, since nothing of it can be a jail's own."""
     spec = run.spec
-    if isinstance(spec, requests.JobSpec):
-        prepare_jobs()
-        from sealroom.enclave.jail import harness  # noqa: PLC0415 -- after the environment
+    if isinstance(spec, requests.ReaderSpec):
+        return _reading(spec, fds)
+    prepare_jobs()
+    from sealroom.enclave.jail import harness  # noqa: PLC0415 -- after the environment
 
-        return lambda: harness.run(spec, fds)
+    return lambda: harness.run(spec, fds)
+
+
+def _reading(spec: requests.ReaderSpec, fds: list[int]) -> Any:
     from sealroom.enclave.jail import reader  # noqa: PLC0415 -- after the environment
 
     def read() -> Outcome:

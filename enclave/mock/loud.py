@@ -22,12 +22,12 @@ from typing import Any, TextIO
 from sealroom.enclave.jail import harness
 from sealroom.enclave.jail.importer import ROOT
 from sealroom.enclave.jail.outcomes import Outcome
-from sealroom.enclave.jail.requests import JobSpec
+from sealroom.enclave.jail.requests import BlockSpec, JobSpec
 
 _STEPS = ("load", "call", "check")
 
 
-def run(spec: JobSpec, fds: Sequence[int], *, text: int, meter: int) -> Outcome:
+def run(spec: JobSpec | BlockSpec, fds: Sequence[int], *, text: int, meter: int) -> Outcome:
     """Run the job as the harness does; `text` gets what it says, at `meter` it waits to be looked at."""
     os.dup2(text, 1)
     os.dup2(text, 2)

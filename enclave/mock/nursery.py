@@ -94,8 +94,9 @@ def handle(message: dict[str, Any], fds: Sequence[int], how: cell.Confinement, c
     *given, text, meter = fds
     run = requests.parse(message, len(given))
     spec = run.spec
-    if not isinstance(spec, requests.JobSpec):
+    if isinstance(spec, requests.ReaderSpec):
         raise Malformed("unknown-kind", "a mock run has no payload to read")
+    wall = spec.milliseconds / 1000 if isinstance(spec, requests.BlockSpec) else run.limits.wall_seconds
     inputs = sum(memory.require_seals(fd, memory.FIXED if i == 1 else memory.FROZEN) for i, fd in enumerate(given))
     from sealroom.enclave.mock import loud  # noqa: PLC0415 -- imported by `serve`, after the environment
 
@@ -104,7 +105,7 @@ def handle(message: dict[str, Any], fds: Sequence[int], how: cell.Confinement, c
         task=lambda: loud.run(spec, given, text=text, meter=meter),
         fds=(*given, text, meter),
         limits=layers.Limits(memory_bytes=run.limits.memory_bytes + inputs, cpu_seconds=run.limits.cpu_seconds),
-        wall_seconds=run.limits.wall_seconds,
+        wall_seconds=wall,
     )
     outcome = cell.run(work, how, control)
     return "bad-output" if outcome == "ok" and os.pread(given[1], 8, 0) != _OUTPUT_MAGIC else outcome

@@ -63,6 +63,30 @@ class Zygote:
         frames.close_all(fds)
         return outcome, data
 
+    def blocks(
+        self,
+        source: str | dict[str, bytes],
+        tables: Sequence[Sequence[flat.Column]],
+        *,
+        bounds: Sequence[tuple[int, int]] = ((-1000, 1000), (0, 2000)),
+        milliseconds: int = 1500,
+        limits: dict[str, int] | None = None,
+        lane: bytes = b"blocks",
+    ) -> list[bytes]:
+        """Outputs of a wave: one jail for each table, asked for a vector within `bounds` (thousandths)."""
+        files = {"job.py": source.encode()} if isinstance(source, str) else source
+        archive = bundle.build({"bundle.json": MANIFEST.replace(b"whole", lane)} | files)
+        outputs = [memory.fixed_output(output.size_of(len(bounds))) for _ in tables]
+        views = [flat.to_memfd("block", columns) for columns in tables]
+        fds = [memory.sealed_copy("a", [archive]), *(fd for pair in zip(outputs, views, strict=True) for fd in pair)]
+        names = [{"name": f"c{i}", "least": least, "most": most} for i, (least, most) in enumerate(bounds)]
+        spec = {"table": "block", "coordinates": names, "seed": 7, "milliseconds": milliseconds}
+        message = {"op": "run", "kind": "blocks", "limits": LIMITS | (limits or {}), "spec": spec}
+        assert self.ask(message, fds) == "ok"
+        data = [bytes(memory.map_readonly(fd)) for fd in outputs]
+        frames.close_all(fds)
+        return data
+
     def read(self, dataset: dict[str, Any], payload: bytes, form: str, *, room: int = 1 << 20) -> tuple[str, bytes]:
         """Outcome and output of a reader."""
         fds = [memory.sealed_copy("p", [payload]), memory.fixed_output(room)]
