@@ -36,6 +36,7 @@ _TABLE: Final[Sequence[tuple[str, Direction]]] = (
     (r"rules/[^/]+/(floor|round_to|least_seed)", "down"),
     (r"rules/[^/]+/recipients", "more"),
     (r"rules/[^/]+/values/[^/]+/step", "down"),
+    (r"rules/[^/]+/at_once", "up"),
     (r"purses/[^/]+/(epsilon|bits|runs)", "up"),
     (r"slots/(query|opaque)", "down"),
     (r"limits/(memory|processor_time|wall_time)", "up"),

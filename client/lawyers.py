@@ -29,6 +29,11 @@ _MACHINE: Final[Mapping[str, Sequence[str]]] = {
     "simulated": _SIMULATED.splitlines(),
     "confidential-hardware": _HARDWARE.splitlines(),
 }
+_LANES: Final[Mapping[str, str]] = {
+    "query": "is a fixed query, applied person by person",
+    "blocks": "is started afresh for each of many small groups of people, and never sees two of them together",
+    "whole": "sees whole tables without identifiers",
+}
 _LIMITS: Final = (
     "The owner of the code may hide information in whatever a rule of class C lets through, up to the stated bits.",
     "A rule of class F limits what can be learned about one person; it does not keep facts about groups secret.",
@@ -114,13 +119,9 @@ def _inputs(agreement: Agreement) -> list[str]:
     for dataset in agreement.datasets:
         about = "; ".join(plain.columns(dataset))
         lines.append(f"{dataset.name}, of {dataset.owner}, at most {dataset.most_rows:,} rows: {about}.")
-    for bundle in agreement.bundles:
-        sees = (
-            "sees whole tables without identifiers"
-            if bundle.lane == "whole"
-            else "is a fixed query, applied person by person"
-        )
-        lines.append(f"{bundle.name}, code of {bundle.owner}, hidden from everybody else; it {sees}.")
+    lines += [
+        f"{b.name}, code of {b.owner}, hidden from everybody else; it {_LANES[b.lane]}." for b in agreement.bundles
+    ]
     return lines + [plain.link(link) for link in agreement.links]
 
 

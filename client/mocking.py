@@ -155,7 +155,7 @@ def _rule(rule: Mapping[str, Any], agreement: Agreement) -> Iterator[str]:
     if rule["ask"] is not None:
         yield from _asked(rule["ask"])
     if rule["job"] is not None:
-        yield from _job(rule["job"], agreement)
+        yield from _job(rule["job"], agreement, rule["ask"].get("milliseconds"))
     if rule["released"]:
         release = rule["release"]
         yield f"  would release {release['what']}; padded to {release['padded_bytes']:,} bytes"
@@ -167,17 +167,20 @@ def _rule(rule: Mapping[str, Any], agreement: Agreement) -> Iterator[str]:
 
 
 def _asked(ask: Mapping[str, Any]) -> Iterator[str]:
-    wanted = f"{ask['size']:,} row positions" if ask["kind"] == "rows" else f"{ask['size']:,} scores"
+    kind = {"rows": "row positions", "scores": "scores", "vector": "numbers"}[ask["kind"]]
+    wanted = f"{ask['size']:,} {kind}"
     seen = ", ".join(f"{t['name']} ({t['rows']:,} rows, {len(t['columns'])} columns)" for t in ask["tables"])
-    yield f"  asked for {wanted} of {ask['table']}; it saw {seen}; label {ask['label']}"
+    often = f", once for each of {ask['blocks']} blocks; shown is one" if ask["kind"] == "vector" else ""
+    yield f"  asked for {wanted} of {ask['table']}{often}; it saw {seen}; label {ask['label']}"
 
 
-def _job(job: Mapping[str, Any], agreement: Agreement) -> Iterator[str]:
+def _job(job: Mapping[str, Any], agreement: Agreement, milliseconds: int | None) -> Iterator[str]:
     limits, used = agreement.limits, job["memory_bytes"]
+    wall = limits.wall_time if milliseconds is None else milliseconds / 1000
     memory = "memory not measured" if used is None else f"memory {used // _MIB:,} of {limits.memory // _MIB:,} MiB"
     yield (
         f"  outcome {job['outcome']}; processor {job['cpu_seconds']:.2f} of {limits.processor_time} s, "
-        f"clock {job['wall_seconds']:.2f} of {limits.wall_time} s, {memory}"
+        f"clock {job['wall_seconds']:.2f} of {wall:g} s, {memory}"
     )
     said = job["text"].rstrip("\n").splitlines()
     if said:

@@ -12,7 +12,7 @@ from typing import Final
 from sealroom.protocol import terms
 from sealroom.protocol.agreement import Agreement, Consent, Dataset, Link, affected_owners, objects_of
 from sealroom.protocol.keys import SealingPublicKey, VerifyingKey, fingerprint
-from sealroom.protocol.rules import Cost, GroupedAggregates, Metrics, OverlapCount, Rule
+from sealroom.protocol.rules import Cost, GroupedAggregates, Metrics, OverlapCount, Rule, VectorEstimate
 
 GUARANTEES: Final[Mapping[str, str]] = {
     "F": "formal: a mathematical bound (differential privacy) that holds whatever the hidden code does",
@@ -88,6 +88,8 @@ def rule(agreement: Agreement, item: Rule) -> str:
             f"how good the hidden code {item.bundle} is: {grids}, measured on {item.holdout_percent} % of the shared "
             f"people, whose outcome ({item.outcome.column}) the code was not shown"
         )
+    if isinstance(item, VectorEstimate):
+        return _estimate(item, sides)
     return (
         f"a list of ids of {item.recipients[0]}'s own people: the {item.percent} % of those in {item.candidates} not "
         f"found in the other dataset whom the hidden code {item.bundle} holds most alike to the positive ones "
@@ -110,6 +112,24 @@ def _grouped(agreement: Agreement, item: GroupedAggregates, sides: str) -> str:
         f"a table about the people in both {sides}, {cells}: {names(['the number of people', *sums])}. Random noise "
         f"is added everywhere, and cells below {item.floor} are shown only as `below {item.floor}`"
     )
+
+
+def _estimate(item: VectorEstimate, sides: str) -> str:
+    numbers = names(f"{c.name} ({_decimal(c.least)} to {_decimal(c.most)})" for c in item.coordinates)
+    columns = names(f"{c.dataset}.{c.column}" for c in item.columns)
+    count = len(item.coordinates)
+    beside = "alone" if item.at_once == 1 else f"with up to {item.at_once - 1} others running beside it"
+    return (
+        f"{count} number{'' if count == 1 else 's'} about the people in both {sides}: {numbers}. These people are cut "
+        f"into {item.blocks} blocks by chance. The hidden code {item.bundle} is started afresh for each block, sees "
+        f"{columns} of its people for {item.block_milliseconds} ms, {beside}, "
+        f"and says numbers within these bounds; whatever else it says counts as their middle. What leaves is the mean "
+        f"over all blocks, with random noise"
+    )
+
+
+def _decimal(thousandths: int) -> str:
+    return f"{thousandths / 1000:.3f}".rstrip("0").rstrip(".")
 
 
 def rule_lines(agreement: Agreement, item: Rule) -> list[str]:

@@ -31,7 +31,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "title": "Shared customers", "purpose": "Learn what both parties agreed to, and nothing else",
     "days": 365, "runs": 4,
     "bundles": {}, "outcome": None, "link": {}, "overlap": {}, "metrics": {}, "audience": {}, "aggregates": [],
-    "requesters": [], "consent": {}, "approvals": {}, "purses": {}, "slots": {}, "limits": {},
+    "estimates": [], "requesters": [], "consent": {}, "approvals": {}, "purses": {}, "slots": {}, "limits": {},
     "launchers": ["docker", "process"], "accepts_covert_channel": [],
 }  # fmt: skip
 _PARTS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -54,6 +54,14 @@ _AGGREGATE: Final[Mapping[str, Any]] = {
     "sums": [],
     "epsilon": 500_000,
     "floor": 50,
+    "recipients": [],
+}
+_ESTIMATE: Final[Mapping[str, Any]] = {
+    "bundle": None,
+    "blocks": 200,
+    "block_milliseconds": 1000,
+    "at_once": 1,
+    "epsilon": 1_000_000,
     "recipients": [],
 }
 
@@ -88,8 +96,9 @@ def parse(value: object) -> Spec:
         filled[name] = _with(defaults, filled[name])
     for name, defaults in _MEMBERS.items():
         filled[name] = {key: _with(defaults, item) for key, item in _table(filled.get(name, {}), name).items()}
-    if isinstance(filled["aggregates"], list):
-        filled["aggregates"] = [_with(_AGGREGATE, item) for item in filled["aggregates"]]
+    for name, defaults in (("aggregates", _AGGREGATE), ("estimates", _ESTIMATE)):
+        if isinstance(filled[name], list):
+            filled[name] = [_with(defaults, item) for item in filled[name]]
     return schema.decode(Spec, filled, "spec")
 
 

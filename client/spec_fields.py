@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Literal
 
-from sealroom.protocol.rules import BoundedSum, Lane, Outcome, Segments
+from sealroom.protocol.rules import BoundedSum, Coordinate, Lane, Outcome, Segments
 from sealroom.protocol.schema import Base64, ColumnName, Count, Epsilon, Int, Label, Many, Name, Prose, Text
 
 Kind = Annotated[str, Text(r"[a-z_]{1,20}", 20)]
@@ -93,6 +93,21 @@ class AggregateSpec:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EstimateSpec:
+    """A noised mean over blocks; `columns` holds `dataset.column`, and no bundle means the one of the lane `blocks`."""
+
+    name: Name
+    bundle: Name | None
+    columns: Annotated[tuple[Label, ...], Many(1, 64)]
+    coordinates: Annotated[tuple[Coordinate, ...], Many(1, 32)]
+    blocks: Annotated[int, Int(200, 2000)]
+    block_milliseconds: Annotated[int, Int(100, 60_000)]
+    at_once: Annotated[int, Int(1, 7)]
+    epsilon: Epsilon
+    recipients: Parties
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentSpec:
     """How one party consents; `deadline` in seconds."""
 
@@ -152,6 +167,7 @@ class Spec:
     metrics: MetricsSpec
     audience: AudienceSpec
     aggregates: Annotated[tuple[AggregateSpec, ...], Many(0, 16)]
+    estimates: Annotated[tuple[EstimateSpec, ...], Many(0, 16)]
     requesters: Parties
     consent: Annotated[dict[Name, ConsentSpec], Many(0, 16)]
     approvals: ApprovalsSpec

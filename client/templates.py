@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from sealroom.client import plain
 from sealroom.client.card import Card
-from sealroom.client.spec_fields import AggregateSpec, ApprovalsSpec, DatasetSpec, Spec
+from sealroom.client.spec_fields import AggregateSpec, ApprovalsSpec, DatasetSpec, EstimateSpec, Spec
 from sealroom.protocol import consistency, schema, terms
 from sealroom.protocol.agreement import (
     Agreement,
@@ -38,6 +38,7 @@ from sealroom.protocol.rules import (
     MetricValue,
     OverlapCount,
     Rule,
+    VectorEstimate,
 )
 
 Template = Literal["overlap", "lookalike"]
@@ -157,21 +158,41 @@ def _rules(template: Template, spec: Spec, link: Link, requesters: tuple[str, ..
         round_to=spec.overlap.round_to, recipients=spec.overlap.recipients or requesters,
     )  # fmt: skip
     grouped = [_aggregate(item, link, requesters) for item in spec.aggregates]
+    estimates = [_estimate(item, spec, link, requesters) for item in spec.estimates]
     code = _code_rules(spec, link, requesters) if template == "lookalike" else ()
-    return (overlap, *grouped, *code)
+    return (overlap, *grouped, *estimates, *code)
 
 
 def _aggregate(spec: AggregateSpec, link: Link, requesters: tuple[str, ...]) -> GroupedAggregates:
-    by = []
-    for text in spec.by:
+    return GroupedAggregates(
+        type="grouped_aggregates", name=spec.name, link=link.name, by=_columns(f"aggregate {spec.name}", spec.by),
+        segments=spec.segments, sums=spec.sums, epsilon=spec.epsilon, floor=spec.floor,
+        recipients=spec.recipients or requesters,
+    )  # fmt: skip
+
+
+def _estimate(spec: EstimateSpec, whole: Spec, link: Link, requesters: tuple[str, ...]) -> VectorEstimate:
+    code = [name for name, item in whole.bundles.items() if item.lane == "blocks"]
+    bundle = spec.bundle or (code[0] if len(code) == 1 else None)
+    if bundle is None:
+        hint = "name one of them as `bundle`" if code else 'declare `[bundles.NAME]` with `lane = "blocks"`'
+        raise UsageError(f"estimate {spec.name}: the spec has {len(code)} bundles of the lane `blocks`", hint=hint)
+    return VectorEstimate(
+        type="vector_estimate", name=spec.name, link=link.name, bundle=bundle,
+        columns=_columns(f"estimate {spec.name}", spec.columns), coordinates=spec.coordinates, blocks=spec.blocks,
+        block_milliseconds=spec.block_milliseconds, at_once=spec.at_once, epsilon=spec.epsilon,
+        recipients=spec.recipients or requesters,
+    )  # fmt: skip
+
+
+def _columns(what: str, listed: Sequence[str]) -> tuple[ColumnOf, ...]:
+    found = []
+    for text in listed:
         dataset, dot, column = text.partition(".")
         if not dot:
-            raise UsageError(f"aggregate {spec.name}: {text!r} is not `dataset.column`")
-        by.append(ColumnOf(dataset, column))
-    return GroupedAggregates(
-        type="grouped_aggregates", name=spec.name, link=link.name, by=tuple(by), segments=spec.segments, sums=spec.sums,
-        epsilon=spec.epsilon, floor=spec.floor, recipients=spec.recipients or requesters,
-    )  # fmt: skip
+            raise UsageError(f"{what}: {text!r} is not `dataset.column`")
+        found.append(ColumnOf(dataset, column))
+    return tuple(found)
 
 
 def _code_rules(spec: Spec, link: Link, requesters: tuple[str, ...]) -> tuple[Rule, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from sealroom.protocol import terms
 from sealroom.protocol.agreement import Agreement, Column, Dataset, Link, Named, Party
 from sealroom.protocol.errors import Malformed
-from sealroom.protocol.rules import AudienceToOwner, ColumnOf, GroupedAggregates, Metrics, Rule
+from sealroom.protocol.rules import AudienceToOwner, ColumnOf, GroupedAggregates, Metrics, Rule, VectorEstimate
 
 MOST_CELLS = 1000
 MOST_GRID_POINTS = 10_000
@@ -146,6 +146,9 @@ def _check_rule(a: Agreement, rule: Rule) -> None:
         _check_grouped(a, rule, (link.left, link.right))
     if isinstance(rule, (Metrics, AudienceToOwner)):
         _check_code_rule(a, rule, (link.left, link.right))
+    if isinstance(rule, VectorEstimate):
+        _check_estimate(a, rule, (link.left, link.right))
+    terms.require_sound(a, rule)
     _need(terms.padded_size(a, rule) <= terms.MOST_PADDED, f"rule {rule.name}: a release may be too large to seal")
     if isinstance(rule, AudienceToOwner):
         _need(
@@ -167,8 +170,7 @@ def _check_grouped(a: Agreement, rule: GroupedAggregates, sides: tuple[str, str]
         _need(values is not None, f"rule {rule.name}: {ref.column} is not a category")
         cells *= len(values or ())
     if rule.segments is not None:
-        bundle = a.bundle(_known(a.bundles, rule.segments.bundle))
-        _need(bundle.lane in rule.lanes, f"rule {rule.name}: not sound for the lane {bundle.lane!r}")
+        _known(a.bundles, rule.segments.bundle)
         _unique(rule.segments.labels, f"labels of {rule.name}")
         cells *= len(rule.segments.labels)
     _need(cells <= MOST_CELLS, f"rule {rule.name}: more than {MOST_CELLS} cells")
@@ -180,8 +182,7 @@ def _check_grouped(a: Agreement, rule: GroupedAggregates, sides: tuple[str, str]
 
 
 def _check_code_rule(a: Agreement, rule: Metrics | AudienceToOwner, sides: tuple[str, str]) -> None:
-    bundle = a.bundle(_known(a.bundles, rule.bundle))
-    _need(bundle.lane in rule.lanes, f"rule {rule.name}: not sound for the lane {bundle.lane!r}")
+    _known(a.bundles, rule.bundle)
     _need(rule.candidates in sides, f"rule {rule.name}: candidates must be one side of the link")
     column = _column(a, ColumnOf(rule.outcome.dataset, rule.outcome.column), sides)
     _need(rule.outcome.dataset != rule.candidates, f"rule {rule.name}: the outcome is a column of the other side")
@@ -197,6 +198,23 @@ def _check_code_rule(a: Agreement, rule: Metrics | AudienceToOwner, sides: tuple
             value.least < value.most and value.points <= MOST_GRID_POINTS,
             f"rule {rule.name}: the grid of {value.metric} is empty or too fine",
         )
+
+
+def _check_estimate(a: Agreement, rule: VectorEstimate, sides: tuple[str, str]) -> None:
+    _known(a.bundles, rule.bundle)
+    _unique([f"{ref.dataset}.{ref.column}" for ref in rule.columns], f"columns of {rule.name}")
+    _unique([item.name for item in rule.coordinates], f"coordinates of {rule.name}")
+    for ref in rule.columns:
+        column = _column(a, ref, sides)
+        hidden = column.identifier is not None or ref.column == a.dataset(ref.dataset).entity
+        _need(not hidden, f"rule {rule.name}: {ref.column} says who somebody is, and code may not see it")
+    for item in rule.coordinates:
+        _need(item.least < item.most, f"rule {rule.name}: the bounds of {item.name} leave nothing between them")
+    # What a grant is charged for the time of hidden code counts on an end within this limit.
+    _need(
+        rule.milliseconds <= 1000 * a.limits.wall_time,
+        f"rule {rule.name}: its blocks take {-(-rule.milliseconds // 1000)} s one after another, more than wall_time",
+    )
 
 
 def _check_operator(a: Agreement) -> None:

@@ -200,7 +200,41 @@ class Coordinate:
     most: Signed
 
 
-Rule = OverlapCount | GroupedAggregates | Metrics | AudienceToOwner
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class VectorEstimate:
+    """The mean, with noise, of what hidden code says of each of many disjoint blocks of linked entities.
+
+    Every block is seen by a fresh jail for exactly `block_milliseconds`, `at_once` of them at a time and never more
+    than there are processors. A block that gives no vector within the declared box counts as the middle of the box.
+    """
+
+    type: Literal["vector_estimate"]
+    name: Name
+    link: Name
+    bundle: Name
+    columns: Annotated[tuple[ColumnOf, ...], Many(1, 64)]
+    coordinates: Annotated[tuple[Coordinate, ...], Many(1, 32)]
+    blocks: Annotated[int, Int(200, 2000)]
+    block_milliseconds: Annotated[int, Int(100, 60_000)]
+    at_once: Annotated[int, Int(1, 7)]
+    epsilon: Epsilon
+    recipients: Names
+
+    guarantee: ClassVar[Guarantee] = "F"
+    lanes: ClassVar[tuple[Lane, ...]] = ("blocks",)
+
+    @property
+    def code(self) -> str | None:
+        """The bundle that it runs."""
+        return self.bundle
+
+    @property
+    def milliseconds(self) -> int:
+        """How long all blocks take one after another, whatever they do."""
+        return self.blocks * (self.block_milliseconds + BLOCK_PAUSE)
+
+
+Rule = OverlapCount | GroupedAggregates | Metrics | AudienceToOwner | VectorEstimate
 
 
 def cost(rule: Rule, most_rows: int) -> Cost:
@@ -208,7 +242,7 @@ def cost(rule: Rule, most_rows: int) -> Cost:
 
     `most_rows` is the agreed row bound of the candidates' dataset, for rules that point at rows.
     """
-    if isinstance(rule, (OverlapCount, GroupedAggregates)):
+    if isinstance(rule, (OverlapCount, GroupedAggregates, VectorEstimate)):
         return Cost(epsilon=rule.epsilon, bits=0)
     if isinstance(rule, Metrics):
         return Cost(epsilon=0, bits=sum(_thousandths(math.log2(v.points)) for v in rule.values))

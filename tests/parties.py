@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import io
 from collections.abc import Mapping
@@ -256,3 +257,26 @@ def make_grant(
         deadline=NOW + 3600,
     )
     return envelope.sign(grant, [owner.signing])
+
+
+def with_estimate(document: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """A document with one rule more, `drivers`: the mean over blocks of what the bank's bundle `fit` says of them."""
+    found: dict[str, Any] = copy.deepcopy(dict(document))
+    rule = {
+        "type": "vector_estimate",
+        "name": "drivers",
+        "link": "people",
+        "bundle": "fit",
+        "columns": [{"dataset": "customers", "column": "y"}, {"dataset": "prospects", "column": "age"}],
+        "coordinates": [{"name": "age", "least": -200, "most": 400}, {"name": "level", "least": 0, "most": 1000}],
+        "blocks": 200,
+        "block_milliseconds": 150,
+        "at_once": 1,
+        "epsilon": 1_000_000,
+        "recipients": ["bank"],
+        **changes,
+    }
+    found["bundles"].append({"name": "fit", "owner": "bank", "lane": "blocks"})
+    found["purses"].append({"owner": "bank", "population": "fit", "epsilon": 4_000_000, "bits": 10**8, "runs": 10})
+    found["rules"].append(rule)
+    return found

@@ -12,7 +12,7 @@ import click
 from sealroom.client import choosing, plain, runs, ui, watching, words
 from sealroom.client.runs import Prepared
 from sealroom.client.ui import Ui
-from sealroom.protocol import schema
+from sealroom.protocol import schema, terms
 from sealroom.protocol.errors import UsageError
 
 
@@ -62,7 +62,7 @@ def cost_lines(prepared: Prepared) -> list[str]:
     lines = [f"asks for: {plain.names(prepared.rules)}"]
     for owner, purses in prepared.costs.items():
         lines += [f"may cost {owner}, from {purse}: {words.amount(charge)}" for purse, charge in purses.items()]
-    opaque = any("whole" in agreement.rule(name).lanes for name in prepared.rules)
+    opaque = any(terms.is_opaque(agreement.rule(name)) for name in prepared.rules)
     slot = agreement.slots.opaque if opaque else agreement.slots.query
     lines.append(f"results show at multiples of {plain.duration(slot)} after the launch" if slot else "no slots")
     return lines

@@ -258,7 +258,7 @@ class Stage:
     def slot(self) -> dict[str, Any]:
         """Seconds of the slots of hidden code, and the bits that its choice of when to end was charged with per run."""
         agreement = Home.open(self.bank.folder / "home").agreement().agreement
-        opaque = tuple(rule.name for rule in agreement.rules if "whole" in rule.lanes)
+        opaque = tuple(rule.name for rule in agreement.rules if terms.is_opaque(rule))
         return {"seconds": agreement.slots.opaque, "bits": terms.status_cost(agreement, opaque).bits / 1000}
 
     def floor(self) -> int:

@@ -8,15 +8,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from sealroom.enclave.engine import identify, link, reasons
 from sealroom.enclave.engine.tables import Table
 from sealroom.enclave.engine.views import View
+from sealroom.enclave.flat_columns import Column
 from sealroom.enclave.jail import output
 from sealroom.protocol.agreement import Agreement, Dataset
 from sealroom.protocol.agreement import Link as LinkTerms
+from sealroom.protocol.rules import VectorEstimate
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,9 +68,41 @@ Ask = Callable[[Call], memoryview]
 """Runs a job and gives its output, or raises NotReleased with a `job-` reason."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Wave:
+    """Some blocks that fresh jails see at the same time: the columns of each, with the name of their table."""
+
+    rule: VectorEstimate
+    table: str
+    blocks: tuple[tuple[Column, ...], ...]
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What each of the jobs is told; the same for all blocks."""
+        name = f"{self.rule.name} vector".encode()
+        return {
+            "table": self.table,
+            "coordinates": [dataclasses.asdict(item) for item in self.rule.coordinates],
+            "seed": int.from_bytes(hashlib.blake2b(name, digest_size=4).digest()) >> 1,
+            "milliseconds": self.rule.block_milliseconds,
+        }
+
+    @property
+    def output_bytes(self) -> int:
+        """Room that each answer needs, to the byte."""
+        return output.size_of(len(self.rule.coordinates))
+
+
+AskBlocks = Callable[[Wave], Sequence[memoryview]]
+"""Has each block of a wave seen by a jail of its own and gives one output per block, whatever became of it."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Run:
-    """One request. `requested` lists, by dataset, the columns that code may see; rules read what they name."""
+    """One request. `requested` lists, by dataset, the columns that code may see; rules read what they name.
+
+    `run_key` follows from the inputs. `block_key` is fresh: what noise protects must not decide how it is cut up.
+    """
 
     agreement: Agreement
     tables: Mapping[str, Table]
@@ -76,6 +111,8 @@ class Run:
     run_key: bytes
     connection: Any
     ask: Ask
+    ask_blocks: AskBlocks
+    block_key: bytes = dataclasses.field(default_factory=lambda: os.urandom(32))
     _links: dict[str, link.Links] = dataclasses.field(default_factory=dict)
 
     def table(self, name: str) -> Table:

@@ -65,14 +65,19 @@ def normalise(kind: str, texts: Any) -> Any:
     raise UsageError(f"no normal form for identifiers of kind {kind!r}")
 
 
-def keys(table: Table, kinds: Sequence[str], run_key: bytes) -> tuple[Words, NDArray[np.bool_]]:
-    """16-byte join keys of every row (uint64[rows, 2]) and where they are valid (bool[rows]).
+def keys(
+    table: Table, kinds: Sequence[str], run_key: bytes, rows: NDArray[np.int64] | None = None
+) -> tuple[Words, NDArray[np.bool_]]:
+    """16-byte join keys of some rows or of every one (uint64[rows, 2]) and where they are valid (bool[rows]).
 
     A key of several kinds is null if any part is. Its digest is keyed per run and per list of kinds, so that what is
     joined is no identifier, and a value of one kind never meets a value of another.
     """
     columns: dict[str, str] = {c.identifier: c.name for c in table.dataset.columns if c.identifier}
-    parts = [normalise(kind, array_of(table.column(columns[kind]))) for kind in kinds]
+    texts = [array_of(table.column(columns[kind])) for kind in kinds]
+    if rows is not None:
+        texts = [pc.take(column, pa.array(rows)) for column in texts]
+    parts = [normalise(kind, column) for kind, column in zip(kinds, texts, strict=True)]
     # No normal form has a control character in it, so that the joined text can be taken apart in one way only.
     joined = pc.binary_join_element_wise(*parts, _SEPARATOR, null_handling="emit_null") if len(parts) > 1 else parts[0]
     key = subkey(run_key, f"{VERSION} {'+'.join(kinds)}")

@@ -8,11 +8,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from sealroom.enclave.engine import audience, grouped, metrics, overlap, reasons
+from sealroom.enclave.engine import audience, estimate, grouped, metrics, overlap, reasons
 from sealroom.enclave.engine.context import Release, Run
 from sealroom.protocol import terms
 from sealroom.protocol.errors import NotReleased
-from sealroom.protocol.rules import GroupedAggregates, Metrics, OverlapCount, Rule
+from sealroom.protocol.rules import AudienceToOwner, GroupedAggregates, Metrics, OverlapCount, Rule
 
 _LENGTH_BYTES = 8
 
@@ -55,7 +55,9 @@ def _release(run: Run, rule: Rule) -> Release:
         return grouped.release(run, rule)
     if isinstance(rule, Metrics):
         return metrics.release(run, rule)
-    return audience.release(run, rule)
+    if isinstance(rule, AudienceToOwner):
+        return audience.release(run, rule)
+    return estimate.release(run, rule)
 
 
 def _fitting(run: Run, rule: Rule, found: Release) -> Release:

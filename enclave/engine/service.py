@@ -6,6 +6,8 @@ Runs in: engine.   Believes: the gate.   Spec: §9.4.
     {"op": "run", "agreement", "rules", "columns", "query", "run_key"}
         -> {"need": "job", "rule", "call", "tables", "ask", "seed", "output_bytes"} + [tables]
            <- {"outcome"} + [output, if "ok"]
+        -> {"need": "blocks", "rule", "spec", "output_bytes"} + [a table per block]
+           <- {"outcome": "ok"} + [an output per block]
         -> {"release", "canonical", "detail"} or {"release", "canonical_fd": true, "detail"} + [text]
            or {"withheld", "reason"}; once per rule
         -> {"done": true}
@@ -18,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import socket
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -115,6 +118,7 @@ class Engine:
             run_key=bytes.fromhex(order.run_key),
             connection=self._connection,
             ask=self._ask,
+            ask_blocks=self._ask_blocks,
         )
         for found in run.compute(work, order.rules):
             self._answer(found)
@@ -142,19 +146,41 @@ class Engine:
             NotReleased: the job gave no result; the reason is the jail's outcome.
             GateLostError: the gate is gone or broke the protocol.
         """
-        made: list[int] = []
-        try:
-            made.extend(flat.to_memfd(view.name, view.columns, len(view.rows)) for view in call.views)
-            frames.send(self._control, _need(call), made)
-            answer, fds = frames.receive(self._control, timeout=None)
-        except (EOFError, OSError, Refused) as error:
-            raise run.GateLostError from error
-        finally:
-            frames.close_all(made)
+        answer, fds = self._exchange(_need(call), [(view.name, view.columns) for view in call.views])
         try:
             return _output(answer, fds, call)
         finally:
             frames.close_all(fds)
+
+    def _ask_blocks(self, wave: context.Wave) -> list[memoryview]:
+        """Have the gate run a job for each of some blocks; how they ended is nobody's to know.
+
+        Raises:
+            GateLostError: the gate is gone or broke the protocol.
+        """
+        need = {"need": "blocks", "rule": wave.rule.name, "spec": wave.spec, "output_bytes": wave.output_bytes}
+        answer, fds = self._exchange(need, [(wave.table, columns) for columns in wave.blocks])
+        try:
+            if answer != {"outcome": "ok"} or len(fds) != len(wave.blocks):
+                raise run.GateLostError
+            if any(memory.require_seals(fd, memory.FIXED) != wave.output_bytes for fd in fds):
+                raise run.GateLostError
+            return [memory.map_readonly(fd) for fd in fds]
+        finally:
+            frames.close_all(fds)
+
+    def _exchange(
+        self, need: dict[str, Any], views: Sequence[tuple[str, Sequence[flat.Column]]]
+    ) -> tuple[dict[str, Any], list[int]]:
+        made: list[int] = []
+        try:
+            made.extend(flat.to_memfd(name, columns, columns[0].rows) for name, columns in views)
+            frames.send(self._control, need, made)
+            return frames.receive(self._control, timeout=None)
+        except (EOFError, OSError, Refused) as error:
+            raise run.GateLostError from error
+        finally:
+            frames.close_all(made)
 
 
 def _need(call: context.Call) -> dict[str, Any]:

@@ -9,6 +9,7 @@ largest over both choices of that owner, so that one noise protects everyone. `k
     number of pairs                                              1
     histogram of pairs over attributes of one side               4
     histogram of pairs over attributes of both sides             4 k
+    blocks of pairs, cut by the key value that linked them       2 k blocks that are not the same
     bounded sums in such a histogram, of values of one of the    4 (or 4 k) times the largest absolute value
       sides its cells read, or 4 k if cells and value differ
 """
@@ -21,6 +22,7 @@ from sealroom.protocol.agreement import Link
 PAIR_COUNT = 1
 ONE_SIDE = 4
 PER_STAGE = 4
+BLOCKS_PER_STAGE = 2
 PROVEN = frozenset({"waterfall/v1"})
 
 
@@ -44,6 +46,16 @@ def of_histogram(link: Link, sides: frozenset[str]) -> int:
     if len(sides) <= 1:
         return PAIR_COUNT if not sides else ONE_SIDE
     return PER_STAGE * len(link.keys)
+
+
+def of_blocks(link: Link) -> int:
+    """How many disjoint blocks of pairs can hold other pairs; a pair's block follows from its stage and key value.
+
+    Raises:
+        NotReleased: reason `no-stability-proof`.
+    """
+    _require_proof(link)
+    return BLOCKS_PER_STAGE * len(link.keys)
 
 
 def _require_proof(link: Link) -> None:

@@ -16,7 +16,7 @@ from sealroom.protocol.agreement import Agreement
 from sealroom.protocol.envelope import Envelope
 from sealroom.protocol.errors import Malformed, NotAcceptable, NotGenuine, UsageError
 from sealroom.protocol.keys import SUITE_NAME, SealingKey, SealingPublicKey, VerifyingKey, from_text
-from sealroom.protocol.rules import AudienceToOwner, GroupedAggregates, Metrics, Rule
+from sealroom.protocol.rules import AudienceToOwner, GroupedAggregates, Metrics, Rule, VectorEstimate
 from sealroom.protocol.sealed import Manifest
 from sealroom.protocol.statements import Grant, Request, grant_info
 
@@ -180,6 +180,8 @@ def _columns_needed(rule: Rule) -> list[tuple[str, str]]:
         return [(c.dataset, c.column) for c in rule.by] + [(s.dataset, s.column) for s in rule.sums]
     if isinstance(rule, (Metrics, AudienceToOwner)):
         return [(rule.outcome.dataset, rule.outcome.column)]
+    if isinstance(rule, VectorEstimate):
+        return [(c.dataset, c.column) for c in rule.columns]
     return []
 
 

@@ -17,16 +17,16 @@ from sealroom.enclave import memory
 from sealroom.enclave.gate.admit import AdmittedRun
 from sealroom.enclave.gate.children import Child, close_all
 from sealroom.protocol import bundle as archives
-from sealroom.protocol import digest, schema
+from sealroom.protocol import digest, schema, terms
 from sealroom.protocol.agreement import Agreement, Dataset
 from sealroom.protocol.errors import Malformed, NotReleased
-from sealroom.protocol.rules import AudienceToOwner, Metrics
+from sealroom.protocol.rules import AudienceToOwner, Metrics, VectorEstimate
 
 ENGINE_SECONDS = 3600.0
 MOST_CANONICAL = 64 << 20
 MOST_JOB_OUTPUT = 1 << 30
+MOST_BLOCK_OUTPUT = 4096
 _GRACE = 30.0
-_WITH_JOBS = (Metrics, AudienceToOwner)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -122,6 +122,7 @@ class Computation:
     def _serve_engine(self) -> dict[str, Result]:
         found: dict[str, Result] = {}
         ran: list[object] = []
+        seen: dict[str, int] = {}
         while True:
             message, fds = self._engine.receive(ENGINE_SECONDS)
             with contextlib.ExitStack() as stack:
@@ -135,6 +136,9 @@ class Computation:
                     ran.append(message.get("rule"))
                     self._run_job(message, fds)
                     continue
+                if message.get("need") == "blocks":
+                    self._run_blocks(message, fds, seen)
+                    continue
                 result = _result(message, fds)
                 if result.rule in found or result.rule not in self._run.request.rules:
                     raise Malformed("engine", "the engine answered a rule that was not asked for")
@@ -143,7 +147,7 @@ class Computation:
     def _run_job(self, message: Mapping[str, Any], tables: Sequence[int]) -> None:
         name = message.get("rule")
         rule = self._agreement.rule(name) if name in self._run.request.rules else None
-        if not isinstance(rule, _WITH_JOBS):
+        if not isinstance(rule, (Metrics, AudienceToOwner)):
             raise Malformed("engine", "the engine asks for a job that no requested rule runs")
         size = message.get("output_bytes")
         if type(size) is not int or not 0 < size <= MOST_JOB_OUTPUT:
@@ -156,15 +160,36 @@ class Computation:
         finally:
             close_all([output])
 
-    def _jail(self, kind: str, spec: dict[str, Any], fds: Sequence[int]) -> str:
-        message = {"op": "run", "kind": kind, "limits": self._limits, "spec": spec}
+    def _run_blocks(self, message: Mapping[str, Any], tables: Sequence[int], seen: dict[str, int]) -> None:
+        """One wave. The engine gets every output and no outcome; no rule's code sees more blocks than agreed."""
+        name = message.get("rule")
+        rule = self._agreement.rule(name) if name in self._run.request.rules else None
+        if not isinstance(rule, VectorEstimate) or not 1 <= len(tables) <= rule.at_once:
+            raise Malformed("engine", "the engine asks for blocks that no requested rule has")
+        seen[rule.name] = seen.get(rule.name, 0) + len(tables)
+        size = message.get("output_bytes")
+        if seen[rule.name] > rule.blocks or type(size) is not int or not 0 < size <= MOST_BLOCK_OUTPUT:
+            raise Malformed("engine", "the engine asks for more blocks or larger outputs than allowed")
+        with contextlib.ExitStack() as stack:
+            outputs: list[int] = []
+            stack.callback(close_all, outputs)
+            outputs.extend(memory.fixed_output(size) for _ in tables)
+            pairs = [fd for pair in zip(outputs, tables, strict=True) for fd in pair]
+            limits = {**self._limits, "memory_bytes": self._limits["memory_bytes"] // len(tables)}
+            fds = [self._payloads[rule.bundle].fd, *pairs]
+            if self._jail("blocks", message.get("spec"), fds, limits) != "ok":
+                raise Malformed("engine", "blocks end in one way")
+            self._engine.send({"outcome": "ok"}, outputs)
+
+    def _jail(self, kind: str, spec: object, fds: Sequence[int], limits: Mapping[str, int] | None = None) -> str:
+        message = {"op": "run", "kind": kind, "limits": limits or self._limits, "spec": spec}
         answer = self._zygote.call(message, fds, timeout=self._limits["wall_seconds"] + _GRACE)
         return _reason(answer.get("outcome"))
 
 
 def needs_jobs(run: AdmittedRun) -> bool:
     """Whether a rule that was asked for runs hidden code."""
-    return any(isinstance(run.agreed.agreement.rule(name), _WITH_JOBS) for name in run.request.rules)
+    return any(terms.is_opaque(run.agreed.agreement.rule(name)) for name in run.request.rules)
 
 
 def flat_bound(dataset: Dataset, payload_size: int) -> int:

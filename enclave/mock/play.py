@@ -6,11 +6,12 @@ Runs in: an author's machine.   Believes: the engine's verdict on each rule.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from sealroom.enclave import flat, frames, memory
 from sealroom.enclave.engine import context, link, query, reasons, run, tables
-from sealroom.enclave.engine.context import Call, Release
+from sealroom.enclave.engine.context import Call, Release, Wave
 from sealroom.enclave.mock import made_up, queries, trials, words
 from sealroom.enclave.mock.orders import Order
 from sealroom.protocol import bundle, terms
@@ -57,7 +58,8 @@ class _Player:
         made = made_up.tables(agreement, rows=order.rows, seed=order.seed)
         self.tables = {name: tables.load(agreement.dataset(name), data) for name, data in made.items()}
         self._trial: trials.Trial | None = None
-        self._call: Call | None = None
+        self._asked: dict[str, Any] | None = None
+        self._missed = 0
         self._run = context.Run(
             agreement=agreement,
             tables=self.tables,
@@ -66,11 +68,13 @@ class _Player:
             run_key=_RUN_KEY,
             connection=link.connect(),
             ask=self._ask,
+            ask_blocks=self._ask_blocks,
         )
 
     def rule(self, rule: Rule, agreed: Rule) -> dict[str, Any]:
         """What would happen to one rule; `rule` is `agreed` without floors that made-up rows cannot meet."""
-        self._trial = self._call = None
+        self._trial = self._asked = None
+        self._missed = 0
         found = run.answer(self._run, rule)
         released = isinstance(found, Release)
         reason = None if isinstance(found, Release) else found.reason
@@ -84,9 +88,9 @@ class _Player:
             "because": self._because(rule, reason),
             "change": words.change(reason),
             "release": _release(self._agreement, rule, found.canonical) if isinstance(found, Release) else None,
-            "ask": None if self._call is None else _asked(self._call),
+            "ask": self._asked,
             "job": None if trial is None else dataclasses.asdict(trial),
-            "notes": words.notes(agreed),
+            "notes": words.notes(agreed, self._missed),
         }
 
     def _because(self, rule: Rule, reason: str | None) -> str | None:
@@ -103,24 +107,41 @@ class _Player:
         Raises:
             NotReleased: the job gave no result; the reason is the jail's outcome.
         """
+        spec = {"tables": [view.name for view in call.views], "ask": call.ask, "seed": call.seed}
+        self._asked = _asked(call)
+        self._trial, output = self._try("job", spec, call.output_bytes, [(v.name, v.columns) for v in call.views])
+        if self._trial.outcome != "ok":
+            raise reasons.job_failed(self._trial.outcome)
+        return output
+
+    def _ask_blocks(self, wave: Wave) -> list[memoryview]:
+        """What gate and zygote do for the engine with blocks, but one after another and without waiting for the clock.
+
+        The first block that gave no vector is shown; if there is none, the first block.
+        """
+        outputs = []
+        for columns in wave.blocks:
+            trial, output = self._try("blocks", wave.spec, wave.output_bytes, [(wave.table, columns)])
+            if self._trial is None or (trial.outcome != "ok" and not self._missed):
+                self._trial, self._asked = trial, _asked_blocks(wave, columns)
+            self._missed += trial.outcome != "ok"
+            outputs.append(output)
+        return outputs
+
+    def _try(
+        self, kind: str, spec: dict[str, Any], room: int, views: Sequence[tuple[str, Sequence[flat.Column]]]
+    ) -> tuple[trials.Trial, memoryview]:
         limits = self._agreement.limits
-        message = {
-            "op": "run",
-            "kind": "job",
-            "limits": {
-                "memory_bytes": limits.memory,
-                "cpu_seconds": limits.processor_time,
-                "wall_seconds": limits.wall_time,
-            },
-            "spec": {"tables": [view.name for view in call.views], "ask": call.ask, "seed": call.seed},
+        given = {
+            "memory_bytes": limits.memory,
+            "cpu_seconds": limits.processor_time,
+            "wall_seconds": limits.wall_time,
         }
-        fds = [memory.sealed_copy("bundle", [self._code]), memory.fixed_output(call.output_bytes)]
+        fds = [memory.sealed_copy("bundle", [self._code]), memory.fixed_output(room)]
         try:
-            fds.extend(flat.to_memfd(view.name, view.columns, len(view.rows)) for view in call.views)
-            self._call, self._trial = call, self._jails.run(message, fds)
-            if self._trial.outcome != "ok":
-                raise reasons.job_failed(self._trial.outcome)
-            return memory.map_readonly(fds[1])
+            fds.extend(flat.to_memfd(name, columns, columns[0].rows) for name, columns in views)
+            trial = self._jails.run({"op": "run", "kind": kind, "limits": given, "spec": spec}, fds)
+            return trial, memory.map_readonly(fds[1])
         finally:
             frames.close_all(fds)
 
@@ -159,3 +180,12 @@ def _asked(call: Call) -> dict[str, Any]:
         for view in call.views
     ]
     return {**call.ask, "call": call.call, "seed": call.seed, "tables": shown}
+
+
+def _asked_blocks(wave: Wave, columns: Sequence[flat.Column]) -> dict[str, Any]:
+    shown = {"name": wave.table, "rows": columns[0].rows, "columns": [column.name for column in columns]}
+    return {
+        "kind": "vector", "table": wave.table, "size": len(wave.rule.coordinates), "label": None, "positive": None,
+        "call": "vector", "seed": wave.spec["seed"], "tables": [shown], "blocks": wave.rule.blocks,
+        "milliseconds": wave.rule.block_milliseconds,
+    }  # fmt: skip

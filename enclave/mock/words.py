@@ -9,7 +9,7 @@ import json
 
 from sealroom.protocol import reasons
 from sealroom.protocol.agreement import Agreement
-from sealroom.protocol.rules import AudienceToOwner, Metrics, Rule
+from sealroom.protocol.rules import AudienceToOwner, Metrics, Rule, VectorEstimate
 
 _BECAUSE = {
     "bad-query": "the query cannot be used",
@@ -49,13 +49,19 @@ def released(agreement: Agreement, rule: Rule, canonical: str) -> str:
     if isinstance(rule, Metrics):
         values = ", ".join(f"{name} {value}" for name, value in json.loads(canonical).items())
         return f"{len(rule.values)} numbers on their declared grids to {to} (on made-up rows: {values})"
+    if isinstance(rule, VectorEstimate):
+        values = ", ".join(f"{item['name']} {item['millionths'] / 1e6:g}" for item in json.loads(canonical)["estimate"])
+        return f"{len(rule.coordinates)} numbers with noise to {to} (on made-up rows: {values})"
     cells = json.loads(canonical).get("cells", [])
     empty = sum(1 for cell in cells if cell["count"] is None)
     return f"a table of {len(cells)} cells with noise to {to} (on made-up rows {empty} of them below the floor)"
 
 
-def notes(rule: Rule) -> list[str]:
-    """What a mock run cannot judge."""
+def notes(rule: Rule, missed: int = 0) -> list[str]:
+    """What a mock run cannot judge, and of how many blocks (`missed`) the middle of the box was taken."""
+    if isinstance(rule, VectorEstimate):
+        said = f"{missed} of {rule.blocks} blocks gave no vector and counted as the middle of the box"
+        return [f"{said}; a real run tells nobody how many, and looks at each for {rule.block_milliseconds} ms"]
     if isinstance(rule, AudienceToOwner):
         floors = f"{rule.floor} ids and {rule.least_seed} positive people in both tables"
         return [f"real runs also need {floors}; made-up rows cannot tell"]

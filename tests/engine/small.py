@@ -10,12 +10,14 @@ from sealroom.protocol.rules import (
     AudienceToOwner,
     BoundedSum,
     ColumnOf,
+    Coordinate,
     GroupedAggregates,
     Metrics,
     MetricValue,
     Outcome,
     OverlapCount,
     Segments,
+    VectorEstimate,
 )
 from tests.engine import direct
 
@@ -40,7 +42,11 @@ PARTNER = direct.dataset(
         direct.column("town", "category", values=["A", "B"]),
     ],
 )
-BUNDLES = (direct.MODEL, ag.Bundle(name="cut", owner="bank", lane="query"))
+BUNDLES = (
+    direct.MODEL,
+    ag.Bundle(name="cut", owner="bank", lane="query"),
+    ag.Bundle(name="fit", owner="bank", lane="blocks"),
+)
 OUTCOME = Outcome(dataset="customers", column="bought", positive="yes")
 
 
@@ -94,6 +100,21 @@ def audience(**changed: Any) -> AudienceToOwner:
     terms = {"percent": 30, "floor": 1, "least_seed": 1, "outcome": OUTCOME, "candidates": "prospects", **changed}
     return AudienceToOwner(
         type="audience_to_owner", name="audience", link="both", bundle="model", recipients=("partner",), **terms
+    )
+
+
+def estimate(*coordinates: Coordinate, **changed: Any) -> VectorEstimate:
+    terms = {
+        "columns": (ColumnOf("customers", "money"), ColumnOf("prospects", "town")),
+        "coordinates": coordinates or (Coordinate(name="level", least=-1000, most=1000),),
+        "blocks": 200,
+        "block_milliseconds": 100,
+        "at_once": 2,
+        "epsilon": 2 * 10**7,
+        **changed,
+    }
+    return VectorEstimate(
+        type="vector_estimate", name="vector", link="both", bundle="fit", recipients=("bank",), **terms
     )
 
 

@@ -63,7 +63,7 @@ class Gate:
         found = []
         while True:
             message, fds = frames.receive(self.sock, timeout=60)
-            if message.get("need") == "job":
+            if "need" in message:
                 self.needs.append(message)
                 self.tables.append([flat.validate(memory.map_readonly(fd)) for fd in fds])
                 frames.close_all(fds)
@@ -254,3 +254,44 @@ def test_a_table_whose_size_could_still_change_ends_the_service(gate: Gate) -> N
 def test_a_broken_frame_ends_the_service(gate: Gate) -> None:
     gate.sock.sendall(b"\x00\x00\x00\x02[]")
     assert frames.receive(gate.sock, timeout=60)[0] == {"refused": "bad-message"}
+
+
+BLOCKS = (small.estimate(),)
+
+
+def answer_blocks(gate: Gate, message: dict[str, Any], *, spare: int = 0) -> None:
+    made = [memory.fixed_output(message["output_bytes"] + spare) for _ in gate.tables[-1]]
+    for fd in made if not spare else ():
+        output.write(memory.map_writable(fd), output.VECTOR, np.array([0.5]))
+    frames.send(gate.sock, {"outcome": "ok"}, made)
+    frames.close_all(made)
+
+
+def blocks_run(gate: Gate, job: Any) -> list[dict[str, Any]]:
+    gate.load_both()
+    terms = direct.agreement([small.BANK, small.PARTNER], [["email"]], BLOCKS, bundles=small.BUNDLES)
+    return gate.run(job, agreement=schema.encode(terms), rules=["vector"])
+
+
+def test_blocks_are_asked_for_in_waves_and_only_their_outputs_count(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    found = blocks_run(gate, answer_blocks)
+    assert abs(json.loads(found[0]["canonical"])["estimate"][0]["millionths"] - 500_000) < 100_000
+    assert found[0]["detail"] == {"blocks": 200, "sensitivity": 2 << 20, "epsilon_millionths": 20_000_000}
+    assert len(gate.needs) == 100
+    assert all(set(need) == {"need", "rule", "spec", "output_bytes"} for need in gate.needs)
+    assert all(need["spec"] == gate.needs[0]["spec"] for need in gate.needs)
+    assert gate.needs[0]["output_bytes"] == output.size_of(1)
+    assert {table.names for tables in gate.tables for table in tables} == {("customers.money", "prospects.town")}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [say("error"), say("ok"), lambda gate, message: answer_blocks(gate, message, spare=8)],
+    ids=["an-outcome", "no-outputs", "other-size"],
+)
+def test_an_answer_about_blocks_that_breaks_the_protocol_ends_the_service(gate: Gate, answer: Any) -> None:
+    with pytest.raises((EOFError, ConnectionError)):
+        blocks_run(gate, answer)
