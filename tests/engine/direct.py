@@ -137,7 +137,7 @@ def agreement(
             ag.Purse(owner=o, population=p, epsilon=10**7, bits=10**12, runs=100) for o, p in dict.fromkeys(purses)
         ),
         slots=ag.Slots(query=0, opaque=5),
-        limits=ag.Limits(memory=1 << 30, processor_time=60, wall_time=60),
+        limits=ag.Limits(memory=1 << 30, processor_time=60, wall_time=900),
     )
     return consistency.check(document)
 

@@ -14,7 +14,8 @@ from tests.engine import direct
 
 
 @pytest.mark.parametrize(
-    ("name", "lane", "entry"), [("overlap", "query", "query.json"), ("lookalike", "whole", "job:run")]
+    ("name", "lane", "entry"),
+    [("overlap", "query", "query.json"), ("lookalike", "whole", "job:run"), ("drivers", "blocks", "job:run")],
 )
 def test_an_example_packs_into_a_bundle_of_its_lane(root: Path, name: str, lane: str, entry: str) -> None:
     read = bundle.read(bundle.pack(root / "jobs" / name))

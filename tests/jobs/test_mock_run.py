@@ -14,6 +14,7 @@ import grimp
 import numpy as np
 import pytest
 
+from sealroom.client import mocking
 from sealroom.enclave import flat
 from sealroom.enclave.engine import tables
 from sealroom.enclave.mock import made_up, queries
@@ -21,7 +22,7 @@ from sealroom.protocol import bundle, consistency, schema
 from sealroom.protocol.agreement import Agreement
 from tests import tcb
 from tests.jail.zygotes import zygote
-from tests.parties import Member, agreement_json
+from tests.parties import Member, agreement_json, with_estimate
 
 ROOT = Path(__file__).resolve().parents[2]
 Report = dict[str, Any]
@@ -336,3 +337,38 @@ def test_too_few_made_up_rows_are_not_held_against_the_bundle(attempt: Try, docu
     assert rule["reason"] == "too-few"
     assert rule["job"] is None
     assert "--rows" in rule["change"]
+
+
+BLOCKS = b'{"format":"sealroom/bundle/v1","lane":"blocks","entry":"job:run"}'
+SLOPES = """
+def run(tables, ask):
+    block = tables["block"]
+    print("a block of", len(block), list(block.columns))
+    if block["prospects.age"].isna().any():
+        raise ValueError("an age is missing")
+    return [0.1, 5]
+"""
+
+
+@pytest.mark.slow
+def test_a_job_over_blocks_is_tried_on_every_block_and_the_first_that_fails_is_shown(
+    attempt: Try, document: dict[str, Any]
+):
+    changed = with_estimate(document, block_milliseconds=4000)
+    changes = {key: changed[key] for key in ("bundles", "purses", "rules")}
+    changes["limits"] = document["limits"] | {"wall_time": 900}
+    report = attempt({"bundle.json": BLOCKS, "job.py": SLOPES.encode()}, "fit", **changes)
+    (rule,) = report["rules"]
+    assert (report["lane"], rule["type"], rule["released"], report["fine"]) == ("blocks", "vector_estimate", True, True)
+    assert (rule["ask"]["kind"], rule["ask"]["size"], rule["ask"]["blocks"]) == ("vector", 2, 200)
+    assert rule["ask"]["tables"][0]["columns"] == ["customers.y", "prospects.age"]
+    assert "ValueError: an age is missing" in rule["job"]["text"]
+    assert "a block of" in rule["job"]["text"]
+    missed = int(rule["notes"][0].split(" of 200 blocks gave no vector")[0])
+    assert 0 < missed < 100
+    made_up = {item["name"]: item["millionths"] for item in json.loads(rule["release"]["made_up"])["estimate"]}
+    assert set(made_up) == {"age", "level"}
+    assert rule["release"]["what"].startswith("2 numbers with noise to bank")
+    shown = mocking.text(report, consistency.check(schema.decode(Agreement, document | changes)))
+    assert "asked for 2 numbers of block, once for each of 200 blocks; shown is one; it saw block" in shown
+    assert "of 4 s" in shown
