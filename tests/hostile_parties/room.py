@@ -68,7 +68,7 @@ MEMBERS = world.people("bank", "partner", "operator")
 LIMITS = {"memory": 256 << 20, "processor_time": 5, "wall_time": 20}
 
 
-def play(rules: tuple[str, ...], payloads: Mapping[str, tuple[str, bytes]], **changes: Any) -> world.Play:
+def play(rules: tuple[str, ...], payloads: Mapping[str, tuple[str, bytes]], /, **changes: Any) -> world.Play:
     """An agreement whose parties seal these payloads, and a request for these rules."""
     document = parties.agreement_json(MEMBERS, **{"limits": LIMITS, **changes})
     agreement, signed = parties.sign_agreement(MEMBERS, document)
