@@ -181,6 +181,34 @@ def test_waves_begin_at_moments_that_no_block_can_move(jailer: Zygote) -> None:
     assert max(phases) < period * 0.9  # begun within the wave's own time, not at the moment the one before left off
 
 
+TELLS = """
+import time
+PERIOD = 2.0
+def run(tables, ask):
+    if tables[ask.table].n[0] < 2:  # the sender: ends at the beginning of a period or in its middle
+        moment = PERIOD / 2 * int(tables[ask.table].n[0])
+        time.sleep((moment - time.monotonic()) % PERIOD)
+        return [0.0] * ask.size
+    half = PERIOD / 2  # the receiver: in which half of a period was it started
+    return [float(time.monotonic() % PERIOD >= half)] * ask.size
+"""
+
+
+@pytest.mark.slow
+def test_a_job_that_chooses_when_it_ends_tells_the_next_one_and_a_block_does_not(jailer: Zygote) -> None:
+    heard: dict[str, list[float]] = {"jobs": [], "blocks": []}
+    for bit in (0, 1):
+        for number in (bit, 2):
+            outcome, data = jailer.job(TELLS, kind="scores", size=0, count=1, columns=table(number))
+            assert outcome == "ok"
+        heard["jobs"].append(output.read_scores(data, 1)[0])
+    for bit in (0, 1):
+        for number in (bit, 2):
+            [data] = jailer.blocks(TELLS, [table(number)], milliseconds=1900)
+        heard["blocks"].append(output.read_vector(data, BOX)[1])
+    assert heard == {"jobs": [0.0, 1.0], "blocks": [0.0, 0.0]}
+
+
 @given(st.floats(0, 1e9), st.integers(1, 60_000))
 def test_the_next_start_depends_on_the_clock_and_the_period_alone(now: float, milliseconds: int) -> None:
     period = milliseconds / 1000

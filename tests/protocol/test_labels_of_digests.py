@@ -10,7 +10,7 @@ import pytest
 
 from sealroom.protocol import digest
 
-SCHEMES = {"waterfall/v1", "identify/v1", "holdout/v1", "view-order/v1", "attestation-vectors/v1"}
+SCHEMES = {"waterfall/v1", "identify/v1", "holdout/v1", "view-order/v1", "blocks/v1", "attestation-vectors/v1"}
 """Names of the same form that go into no labelled digest."""
 ZONES = ("protocol", "attestation", "enclave", "host", "client")
 LABEL = re.compile(r"""["']([a-z][a-z-]*/v[0-9]+)(?: [a-z{][^"']*)?["']""")
