@@ -1,6 +1,6 @@
 """Cuts linked entities into disjoint blocks, so that one entity of one owner can change but a few of them.
 
-Runs in: engine.   Believes: the agreement; loaded tables.   Spec: §6.7.   Proof: docs/decisions/0010-blocks.md.
+Runs in: engine.   Believes: the agreement; loaded tables.   Spec: §6.7.   Proof: docs/decisions/0011-blocks.md.
 
 A pair's block follows from the key value that linked it and from a fresh key, and from nothing else: not from the order
 of rows, not from who else is there. A key that follows from the data (as the run key does) would cut neighbours

@@ -1,6 +1,6 @@
 """Rule `vector_estimate`: the mean, with noise, of what hidden code says of each of many disjoint blocks.
 
-Runs in: engine.   Believes: nothing that a job says.   Spec: §7.1.   Class F.   Proof: docs/decisions/0010-blocks.md.
+Runs in: engine.   Believes: nothing that a job says.   Spec: §7.1.   Class F.   Proof: docs/decisions/0011-blocks.md.
 
     {"blocks": 400, "epsilon_millionths": 2000000, "estimate":
         [{"interval_95": [-120394, 203958], "millionths": 41782, "name": "age"}, ...]}
