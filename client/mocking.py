@@ -147,6 +147,8 @@ def _verdict(report: Mapping[str, Any]) -> str:
     held = [rule["rule"] for rule in report["rules"] if not rule["released"]]
     if held:
         return f"Not fine: {', '.join(held)} would give nothing."
+    if empty := [rule["rule"] for rule in report["rules"] if rule["empty"]]:
+        return f"Not fine: no block of {', '.join(empty)} says anything; what leaves would be noise around the middle."
     return "All fine. A real run shows none of the job's own words: of a failure you would learn one word."
 
 

@@ -16,7 +16,7 @@ from sealroom.enclave.mock import made_up, queries, trials, words
 from sealroom.enclave.mock.orders import Order
 from sealroom.protocol import bundle, terms
 from sealroom.protocol.agreement import Agreement, objects_of
-from sealroom.protocol.rules import AudienceToOwner, GroupedAggregates, Rule
+from sealroom.protocol.rules import AudienceToOwner, GroupedAggregates, Rule, VectorEstimate
 
 FORMAT = "sealroom/mock-report/v1"
 _RUN_KEY = bytes(range(32))
@@ -44,7 +44,7 @@ def play(order: Order, jails: trials.Jails) -> dict[str, Any]:
         "seed": order.seed,
         "layers": jails.layers() if any(item["job"] for item in listed) else [],
         "rules": listed,
-        "fine": all(item["released"] for item in listed),
+        "fine": all(item["released"] and not item["empty"] for item in listed),
     }
 
 
@@ -91,6 +91,7 @@ class _Player:
             "ask": self._asked,
             "job": None if trial is None else dataclasses.asdict(trial),
             "notes": words.notes(agreed, self._missed),
+            "empty": isinstance(rule, VectorEstimate) and self._missed == rule.blocks,
         }
 
     def _because(self, rule: Rule, reason: str | None) -> str | None:

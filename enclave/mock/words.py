@@ -61,7 +61,12 @@ def notes(rule: Rule, missed: int = 0) -> list[str]:
     """What a mock run cannot judge, and of how many blocks (`missed`) the middle of the box was taken."""
     if isinstance(rule, VectorEstimate):
         said = f"{missed} of {rule.blocks} blocks gave no vector and counted as the middle of the box"
-        return [f"{said}; a real run tells nobody how many, and looks at each for {rule.block_milliseconds} ms"]
+        notes = [f"{said}; a real run tells nobody how many, and looks at each for {rule.block_milliseconds} ms"]
+        if 2 * missed > rule.blocks:
+            notes.append(
+                "that is most of them; if blocks are too small, make up as many rows as there will be: `--rows`"
+            )
+        return notes
     if isinstance(rule, AudienceToOwner):
         floors = f"{rule.floor} ids and {rule.least_seed} positive people in both tables"
         return [f"real runs also need {floors}; made-up rows cannot tell"]

@@ -372,3 +372,16 @@ def test_a_job_over_blocks_is_tried_on_every_block_and_the_first_that_fails_is_s
     shown = mocking.text(report, consistency.check(schema.decode(Agreement, document | changes)))
     assert "asked for 2 numbers of block, once for each of 200 blocks; shown is one; it saw block" in shown
     assert "of 4 s" in shown
+
+
+@pytest.mark.slow
+def test_a_job_that_says_nothing_of_any_block_is_not_fine(attempt: Try, document: dict[str, Any]):
+    changed = with_estimate(document)
+    changes = {key: changed[key] for key in ("bundles", "purses", "rules")}
+    report = attempt({"bundle.json": BLOCKS, "job.py": b"import torch\n"}, "fit", **changes)
+    (rule,) = report["rules"]
+    assert (rule["released"], rule["empty"], report["fine"]) == (True, True, False)
+    assert rule["notes"][0].startswith("200 of 200 blocks gave no vector")
+    assert "--rows" in rule["notes"][1]
+    shown = mocking.text(report, consistency.check(schema.decode(Agreement, document | changes)))
+    assert "Not fine: no block of drivers says anything" in shown
