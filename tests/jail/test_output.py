@@ -109,7 +109,7 @@ RUN = {
     ],
 )
 def test_a_request_is_exactly_one_run(change: dict[str, object], fds: int, code: str) -> None:
-    assert requests.parse(dict(RUN), 3).fds == 3
+    assert requests.parse(dict(RUN), 3).fds == (3,)
     with pytest.raises(Malformed) as caught:
         requests.parse(RUN | change, fds)
     assert caught.value.code == code

@@ -169,18 +169,6 @@ def test_a_wave_lasts_its_whole_time(jailer: Zygote, source: str) -> None:
     assert time.monotonic() - began >= 0.7
 
 
-def test_waves_begin_at_moments_that_no_block_can_move(jailer: Zygote) -> None:
-    """A job that waits for a moment of its own choosing does not make the next one begin at another."""
-    period = (900 + 100) / 1000
-    source = f"import time\nSTART = time.monotonic() % {period}\ndef run(t, a):\n  WAIT\n  return [0, START]\n"
-    phases = []
-    for wait in ("pass", "time.sleep(0.37)", "time.sleep(99)", "while True: pass", "bytearray(1 << 28)"):
-        data = one(jailer, source.replace("WAIT", wait), milliseconds=900)
-        phases += [] if nothing(data) else [output.read_vector(data, BOX)[1]]
-    assert len(phases) == 3
-    assert max(phases) < period * 0.9  # begun within the wave's own time, not at the moment the one before left off
-
-
 TELLS = """
 import time
 PERIOD = 2.0
