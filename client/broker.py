@@ -32,6 +32,7 @@ from sealroom.client.entries import Draft, Entry
 from sealroom.client.gateway import Gateway, RunEntry
 from sealroom.client.home import Home
 from sealroom.client.ledger import Ledger
+from sealroom.client.listing import Lists
 from sealroom.client.logbook import Logbook
 from sealroom.client.pinning import PinnedAgreement
 from sealroom.client.transport import GatewayRefused
@@ -42,6 +43,8 @@ from sealroom.protocol.keys import VerifyingKey
 from sealroom.protocol.statements import LedgerHead, evidence_digest
 
 _BEFORE_GRANT = ("queued", "launching", "waiting-for-challenges")
+_GIVING = ("waiting-for-grants", "waiting-for-consent")
+"""States in which owners post grants and answers."""
 
 
 class Broker:
@@ -50,8 +53,9 @@ class Broker:
     def __init__(self, home: Home, gateway: Gateway, ledger: Ledger, *, clock: Callable[[], float] = time.time) -> None:
         """Work for the party of `home`; `ledger` is its ledger, opened for writing."""
         self._desk = Desk(home, gateway, ledger, clock)
-        self._looked_at: set[str] = set()
+        self._looked_at: set[tuple[str, str]] = set()
         self._logged: set[int] = set()
+        self._lists: dict[str, Lists] = {}
 
     def step(self) -> list[Event]:
         """Look at every run of every pinned agreement once.
@@ -80,11 +84,12 @@ class Broker:
 
     def _agreement(self, pinned: PinnedAgreement, runs: list[RunEntry]) -> list[Event]:
         events: list[Event] = []
-        listed = known.listed(self._desk, pinned)  # before the log, which so cannot lack one that was just posted
-        log = self._logbook(pinned)
+        lists = self._lists.setdefault(pinned.id, Lists())
+        log = self._logbook(pinned, lists)
         try:
             log.look()
-            posted.require_logged(self._desk, log, listed, self._logged)
+            posted.require_logged(self._desk, log, lists.ask(self._desk, log), self._logged)
+            lists.found(log)
         except Refused as error:  # nothing is given under a log that is not what it was
             return [Event("no", pinned.id, error.message, error), *self._overdue(pinned)]
         terms = Terms(pinned, known.standing_now(self._desk, pinned), log)
@@ -104,6 +109,8 @@ class Broker:
 
     def _run(self, terms: Terms, entry: RunEntry) -> Iterator[Event]:
         desk = self._desk
+        if self._nothing_now(entry):
+            return
         status = desk.gateway.run(entry.run)
         if status.request.digest != entry.run:
             raise NotGenuine("other-run", "the gateway shows another request under this run's name")
@@ -229,19 +236,34 @@ class Broker:
             return True
         return ledger.sent(f"cosignature/{run}") or (not receipt and ledger.find(grants.end_matter(run)) is not None)
 
-    def _logbook(self, pinned: PinnedAgreement) -> Logbook:
+    def _nothing_now(self, entry: RunEntry) -> bool:
+        """Whether this party has done its part in a run for as long as it is in this state.
+
+        A gateway that says so falsely gets as much as one that does not show the run.
+        """
+        ledger, run = self._desk.ledger, entry.run
+        if entry.state in _BEFORE_GRANT:
+            return self._desk.party not in entry.waiting_for
+        if entry.state == "waiting-for-grants":
+            kept = ledger.kept_under(_grants(run))
+            return bool(kept) and all(map(ledger.sent, kept)) and self._desk.party not in entry.waiting_for
+        return False
+
+    def _logbook(self, pinned: PinnedAgreement, lists: Lists) -> Logbook:
         desk = self._desk
-        return Logbook(desk.home, desk.gateway, pinned, desk.now(), functools.partial(known.take, desk, pinned))
+        take = functools.partial(known.take, desk, pinned)
+        return Logbook(desk.home, desk.gateway, pinned, desk.now(), take, read=lists.read, said=lists.key)
 
     def _look_at_ledgers(self, pinned: PinnedAgreement, runs: list[RunEntry]) -> None:
         """Freeze if the gateway shows something under this party's signature that its ledger did not write.
 
         What others let go is kept for them. A run that this copy of the ledger has closed needs no look: closing came
-        after all of its entries. One that has ended needs one look.
+        after all of its entries. One that has ended needs one look, as does one in a state in which no gateway takes
+        grants or answers.
         """
         desk, own = self._desk, self._desk.home.public_keys().signing
         for entry in runs:
-            if entry.run in self._looked_at or desk.ledger.sent(_closed(entry.run)):
+            if (entry.run, entry.state) in self._looked_at or desk.ledger.sent(_closed(entry.run)):
                 continue
             shown = witness.shown(desk.gateway, entry.run)
             if strange := witness.unknown(desk.ledger, witness.paid(shown, desk.party, own)):
@@ -252,8 +274,8 @@ class Broker:
                 if member.name != desk.party:
                     theirs = witness.paid(shown, member.name, VerifyingKey.parse(member.signing_key))
                     memory.note_others(desk.ledger, [one.envelope for one in theirs])
-            if entry.state in wire.RUN_FINAL_STATES:
-                self._looked_at.add(entry.run)
+            if entry.state not in _GIVING:
+                self._looked_at.add((entry.run, entry.state))
 
 
 def _grants(run: str) -> str:

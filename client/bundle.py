@@ -137,13 +137,13 @@ def gather(home: Home, gateway: Gateway, run: str) -> Bundle | None:
     if receipt is None or evidence is None:
         return None
     asked = envelopes.unverified(status.request, Request)
-    states = [gateway.object_state(digest) for digest in asked.objects.values()]
+    manifests = [gateway.manifest(digest) for digest in asked.objects.values()]
     return Bundle(
         format="sealroom/receipt-bundle/v2",
         agreement=_chain(home, asked.agreement, asked.version),
         approvals=_statements(home, gateway, asked.agreement, "approval", Approval),
         revocations=_statements(home, gateway, asked.agreement, "revocation", Revocation),
-        manifests=ordered([state.manifest for state in states if state is not None]),
+        manifests=ordered([manifest for manifest in manifests if manifest is not None]),
         request=status.request,
         evidence=schema.decode(Evidence, canonical.decode(evidence, most=MOST_BYTES)),
         grants=ordered(gateway.grants(run)),

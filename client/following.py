@@ -20,6 +20,7 @@ from sealroom.client.gateway_log import ShownEntry
 from sealroom.client.kept_log import End, Place
 from sealroom.client.logged_entry import LoggedEntry
 from sealroom.client.pinning import PinnedAgreement
+from sealroom.client.read_entries import ReadEntries
 from sealroom.protocol import canonical, merkle, schema
 from sealroom.protocol.errors import Malformed, NotAcceptable, NotGenuine
 from sealroom.protocol.merkle import Frontier
@@ -41,8 +42,12 @@ class _Read:
     offset: Annotated[int, Int(0)]
 
 
-def follow(folder: Path, gateway: Gateway, pinned: PinnedAgreement, head: Checkpoint, take: Take | None) -> bool:
+def follow(
+    folder: Path, gateway: Gateway, pinned: PinnedAgreement, head: Checkpoint, take: Take | None, read: ReadEntries
+) -> bool:
     """Keep every entry up to `head`, and give `take` each that it was not given before; whether any mattered.
+
+    `read` notes what `take` was given.
 
     Page by page: (1) the entries stand in order, each is what its digest names; (2) they make the tree of what was
     read before grow towards that of `head`; (3) they are kept; (4) they are taken, and it is noted that they were.
@@ -58,6 +63,8 @@ def follow(folder: Path, gateway: Gateway, pinned: PinnedAgreement, head: Checkp
     end = kept_log.end(folder)
     if end.tree.size >= head.size:
         merkle.verify_consistency((), old=(end.tree.size, end.tree.root), new=head.tree)
+    read.continue_from(end.tree.size)
+    take = _noting(take, read)
     mattered = _given(folder, pinned.version, end, take)
     for _ in range(MOST_PAGES):
         if end.tree.size >= head.size:
@@ -107,6 +114,18 @@ def _require_part(gateway: Gateway, agreement: str, tree: Frontier, head: Checkp
 
 def _other(number: int) -> NotGenuine:
     return NotGenuine("log-other-entry", f"about entry {number} the gateway shows another log than it signed")
+
+
+def _noting(take: Take | None, read: ReadEntries) -> Take | None:
+    if take is None:
+        return None
+
+    def both(entries: Sequence[LoggedEntry]) -> bool:
+        mattered = take(entries)
+        read.note(entries)
+        return mattered
+
+    return both
 
 
 def _given(folder: Path, version: str, end: End, take: Take | None) -> bool:

@@ -24,6 +24,7 @@ from sealroom.protocol.schema import Count, Hex32, Int, Many, Name, Time
 
 LIST_MOST = 32 << 20
 EVIDENCE_MOST = 2 << 20
+MANIFESTS_MOST = 256
 RunState = Literal[
     "waiting-for-challenges", "queued", "launching", "waiting-for-grants", "running", "waiting-for-consent",
     "done", "refused", "failed", "expired", "stopped",
@@ -110,6 +111,7 @@ class Gateway(LogCalls):
     def __init__(self, home: HasGateway, *, transport: Transport | None = None) -> None:
         """The gateway that `home` names; the connection is made at the first call."""
         self._transport = transport or connect(home.config, home.signing_key)
+        self._manifests: dict[str, Envelope] = {}
 
     def health(self) -> str:
         """`ok`, if it is."""
@@ -143,6 +145,15 @@ class Gateway(LogCalls):
         """What is there of an object, or None if it was not announced."""
         value = self._optional(f"/objects/{digest}")
         return None if value is None else _entry(ObjectState, _parsed(value))
+
+    def manifest(self, digest: str) -> Envelope | None:
+        """An object's manifest, unverified, or None; asked for once, if it is what the digest names."""
+        if digest not in self._manifests:
+            state = self.object_state(digest)
+            if state is None or state.manifest.digest != digest or len(self._manifests) >= MANIFESTS_MOST:
+                return None if state is None else state.manifest
+            self._manifests[digest] = state.manifest
+        return self._manifests[digest]
 
     def put_chunk(self, digest: str, index: int, data: bytes) -> None:
         """Send one chunk of ciphertext."""

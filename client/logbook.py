@@ -22,6 +22,7 @@ from sealroom.client.gateway import Gateway
 from sealroom.client.gateway_log import LoggedAt
 from sealroom.client.home import Home
 from sealroom.client.pinning import PinnedAgreement
+from sealroom.client.read_entries import ReadEntries
 from sealroom.protocol import envelope as envelopes
 from sealroom.protocol import merkle, notes
 from sealroom.protocol.agreement import Agreement
@@ -52,7 +53,8 @@ def key_of(statement: Envelope, agreement: Agreement, agreement_id: str) -> Veri
 class Logbook:
     """One party's look at one agreement's log. `look` comes first; it raises when the log is not what it was.
 
-    Every look reads what is new and keeps it in the home; with `take`, it gives it that too.
+    Every look reads what is new and keeps it in the home; with `take`, it gives it that too. `read` is what the same
+    program was given in looks before.
     """
 
     home: Home
@@ -63,6 +65,8 @@ class Logbook:
     head: Checkpoint | None = None
     note: Note | None = None
     moved: bool = False
+    read: ReadEntries = dataclasses.field(default_factory=ReadEntries)
+    said: Envelope | None = None
 
     def look(self) -> Checkpoint:
         """The newest checkpoint, after it was found to continue the pinned one and to agree with every other party's.
@@ -91,7 +95,9 @@ class Logbook:
         self._keep("head", note.to_bytes())  # (5)
         self.head, self.note = found, note
         self._cosign(note, others.get(self.home.config.party))
-        self.moved = following.follow(self._folder(), self.gateway, self.pinned, found, self.take)  # (6)
+        self.moved = following.follow(
+            self._folder(), self.gateway, self.pinned, found, self.take, self.read
+        )  # (6)
         return found
 
     def require(self, kind: str, digest: str) -> None:
@@ -101,6 +107,8 @@ class Logbook:
             NotGenuine: it does not (`log-lacks`), or the proof does not hold.
         """
         head = self._head()
+        if self.read.holds(kind, digest, size=head.size):
+            return
         try:
             self._included(kind, digest, head)
         except NotGenuine:
@@ -136,7 +144,8 @@ class Logbook:
         try:
             proof = self.gateway.log_consistency(self.pinned.id, size, head.size)
             merkle.verify_consistency(proof, old=(size, root), new=head.tree)
-            self._included("request", run, Checkpoint(head.origin, size, root))
+            if not self.read.holds("request", run, size=size):  # an entry of the head, so one of its beginning too
+                self._included("request", run, Checkpoint(head.origin, size, root))
         except NotGenuine as error:
             raise NotGenuine(
                 "log-other-checkpoint", "the evidence names a checkpoint that is none of this log with this run in it"
@@ -211,11 +220,12 @@ class Logbook:
             raise self._without_key("two keys", "agree anew: a log has one key")
         for said in stated.values():
             self._keep("key.json", said.to_bytes())
+            self.said = said
             return said
         return None
 
     def _key(self) -> VerifyingKey:
-        said = self.statement()
+        said = self.said or self.statement()
         if said is None:
             raise self._without_key("no key", "its command is `sealroom submit --agreement FILE`")
         return key_of(said, self.pinned.agreement, self.pinned.id)

@@ -169,10 +169,10 @@ def _choose(
     newest = {name: digest for name, digest in own.items() if digest in complete}
     chosen = {name: _only(entries, name, choices.get(name, newest.get(name, ""))) for name in needed}
     for name, digest in chosen.items():
-        state = gateway.object_state(digest)
-        if state is None or state.manifest.digest != digest:
+        manifest = gateway.manifest(digest)
+        if manifest is None or manifest.digest != digest:
             raise NotAcceptable("other-object", f"the gateway shows another manifest for {name}")
-        admission.check_manifest(state.manifest, name, pinned)
+        admission.check_manifest(manifest, name, pinned)
     return chosen
 
 

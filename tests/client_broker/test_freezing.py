@@ -121,6 +121,7 @@ def test_clones_that_race_for_one_run_charge_it_once(world, tmp_path):
     world.step("partner")
     swap(world, clone)
     homes.move_in(world.homes["partner"].root)
+    world.gateway.tricks["runs"] = lambda runs: [dataclasses.replace(r, waiting_for=("bank", "partner")) for r in runs]
     world.gateway.tricks["run"] = lambda status: dataclasses.replace(status, waiting_for=("bank", "partner"))
     assert [e.error.code for e in world.step("partner")["partner"]] == ["E3.second-broker"]
     world.gateway.tricks.clear()

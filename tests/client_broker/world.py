@@ -190,6 +190,10 @@ class FakeGateway:
         found = self.manifests.get(digest)
         return self._answer("object_state", found and ObjectState(found, (), True))
 
+    def manifest(self, digest: str) -> Envelope | None:
+        state = self.object_state(digest)
+        return None if state is None else state.manifest
+
     def post_run(self, request: Envelope) -> str:
         self.run_store.setdefault(request.digest, FakeRun(request))
         self.log.add(request)
@@ -208,7 +212,7 @@ class FakeGateway:
 
     def put_challenge(self, run: str, party: str, nonce: str) -> None:
         self._once(self.run_store[run].challenges, party, nonce, "challenge", run, party)
-        if not self._waiting(run):
+        if not self._unchallenged(run):
             self.world.make_gate().attest(self.run_store[run])
 
     def evidence(self, run: str) -> bytes | None:
@@ -248,17 +252,30 @@ class FakeGateway:
         request = envelope.unverified(self.run_store[run].request, Request)
         return {self.world.agreement.owner_of(name) for name in request.objects}
 
+    def _unchallenged(self, run: str) -> set[str]:
+        return self._owners(run) - set(self.run_store[run].challenges)
+
     def _waiting(self, run: str) -> tuple[str, ...]:
-        return tuple(sorted(self._owners(run) - set(self.run_store[run].challenges)))
+        """Whose turn it is, as a gateway says it."""
+        state, held = self._state(run), self.run_store[run]
+        if state == "waiting-for-challenges":
+            return tuple(sorted(self._unchallenged(run)))
+        if state == "waiting-for-grants":
+            objects = envelope.unverified(held.request, Request).objects
+            return tuple(sorted({self.world.agreement.owner_of(n) for n, d in objects.items() if d not in held.grants}))
+        return tuple(sorted({party for _, party in self._unanswered(held)})) if state == "waiting-for-consent" else ()
+
+    def _unanswered(self, held: FakeRun) -> set[tuple[str, str]]:
+        asked = {(d, p) for d, (o, _) in held.offers.items() for p in envelope.unverified(o, Offer).affected}
+        return asked - set(held.consents)
 
     def _state(self, run: str) -> str:
         held = self.run_store[run]
         if held.state is not None:
             return held.state
         if held.receipt is not None:
-            asked = {(d, p) for d, (o, _) in held.offers.items() for p in envelope.unverified(o, Offer).affected}
-            return "waiting-for-consent" if asked - set(held.consents) else "done"
-        return "waiting-for-challenges" if self._waiting(run) else "waiting-for-grants"
+            return "waiting-for-consent" if self._unanswered(held) else "done"
+        return "waiting-for-challenges" if self._unchallenged(run) else "waiting-for-grants"
 
 
 class FakeGate:

@@ -13,7 +13,7 @@ from sealroom.protocol import envelope, merkle, notes
 from sealroom.protocol.errors import Refused
 from sealroom.protocol.keys import SigningKey
 from sealroom.protocol.logged import Log
-from sealroom.protocol.statements import Stop
+from sealroom.protocol.statements import Grant, Stop
 from tests.client_broker.world import NOW, World
 from tests.logs import PlayedLog
 
@@ -88,6 +88,7 @@ def garbage(world):
 
 
 def proof_of_nothing(world):
+    read_by_another(world)
     world.gateway.tricks["log_inclusion"] = lambda at: LoggedAt(at.number, bytes(32), at.proof)
 
 
@@ -165,9 +166,26 @@ def test_a_key_that_was_named_once_cannot_be_hidden_or_replaced(world):
 
 def test_a_statement_of_one_s_own_that_the_log_lacks_stops_everything(world):
     until_evidence(world)
+    add = world.gateway.log.add
+
+    def left_out(signed):
+        partners = signed.signatures[0].keyid == world.members["partner"].signing.public.text
+        if not (partners and signed.payloadType == envelope.media_type(Grant)):
+            add(signed)
+
+    world.gateway.log.add = left_out
+    world.step()
+    assert world.posts("grant")
+    assert codes(world.step("partner")["partner"]) == ["E2.log-lacks"]
+    assert world.posts("consent") == []
+
+
+def test_what_another_program_of_the_party_read_is_asked_for_by_its_proof(world):
+    until_evidence(world)
     world.step()
     grants = list(world.gateway.run_store[next(iter(world.gateway.run_store))].grants.values())
     own = next(g.digest for g in grants if g.signatures[0].keyid == world.members["partner"].signing.public.text)
+    read_by_another(world)
     answer = world.gateway.log.inclusion
 
     def hidden(digest, size):
@@ -178,6 +196,12 @@ def test_a_statement_of_one_s_own_that_the_log_lacks_stops_everything(world):
     world.gateway.log.inclusion = hidden
     assert codes(world.step("partner")["partner"]) == ["E2.log-lacks"]
     assert world.posts("consent") == []
+
+
+def read_by_another(world):
+    """A program of the partner's reads all that is new in the log, so that its broker does not."""
+    home = world.homes["partner"]
+    assert Logbook(home, world.gateway, home.agreement(), NOW, lambda _: False).look().size
 
 
 def answer_404():
