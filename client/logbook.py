@@ -95,9 +95,7 @@ class Logbook:
         self._keep("head", note.to_bytes())  # (5)
         self.head, self.note = found, note
         self._cosign(note, others.get(self.home.config.party))
-        self.moved = following.follow(
-            self._folder(), self.gateway, self.pinned, found, self.take, self.read
-        )  # (6)
+        self.moved = following.follow(self._folder(), self.gateway, self.pinned, found, self.take, self.read)  # (6)
         return found
 
     def require(self, kind: str, digest: str) -> None:

@@ -10,6 +10,7 @@ from sealroom.client import files, following, kept_log, logged_entry, refusing
 from sealroom.client.errors import Unreachable
 from sealroom.client.gateway_log import LogCalls
 from sealroom.client.logbook import Logbook
+from sealroom.client.read_entries import ReadEntries
 from sealroom.protocol import envelope, merkle, notes, schema
 from sealroom.protocol.errors import Malformed, Refused
 from sealroom.protocol.keys import SigningKey
@@ -388,5 +389,5 @@ def test_a_log_that_does_not_continue_what_the_home_read_is_noticed_without_its_
     end = kept_log.end(folder)
     forked = notes.Checkpoint(notes.origin(world.id), end.tree.size, b"\x01" * 32)
     with pytest.raises(Refused) as caught:
-        following.follow(folder, world.gateway, world.homes["partner"].agreement(), forked, None)
+        following.follow(folder, world.gateway, world.homes["partner"].agreement(), forked, None, ReadEntries())
     assert caught.value.code == "E2.log-forked"
