@@ -83,10 +83,11 @@ def bent(signed: dict[str, Any], field: str) -> dict[str, Any]:
 
 
 def turn(value: Any) -> Any:
-    """Another value of the same form."""
+    """Another value of the same form; of base64 too, whose last character holds bits that must be zero."""
     if isinstance(value, str):
-        other = {"0": "1", "a": "b"}.get(value[-1], "0" if value[-1] in "123456789bcdef" else "a")
-        return value[:-1] + other
+        before, at, after = value[:-2], value[-2:-1] or value, value[-1:] if len(value) > 1 else ""
+        other = {"0": "1", "a": "b"}.get(at, "0" if at in "123456789bcdef" else "a")
+        return before + other + after
     if isinstance(value, int):
         return value ^ 1
     if isinstance(value, dict):
