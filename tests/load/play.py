@@ -26,8 +26,8 @@ T = TypeVar("T")
 REQUESTERS = 8
 OPEN_RUNS = 6
 """Fewer than requesters, so that some are always told to come again."""
-TIGHT = f"open_runs = {OPEN_RUNS}\nrequests_per_second = 15\nrequests_burst = 30\n"
-_POLL = 0.5
+TIGHT = f"open_runs = {OPEN_RUNS}\nrequests_per_second = 25\nrequests_burst = 50\n"
+_POLL = 1.0
 SAID_NO = (409, 429, 500, 503, 507)
 
 

@@ -1,7 +1,8 @@
-"""A few whole runs at once over either database, as `make load` plays many."""
+"""Some whole runs at once over either database, as `make load` plays many: four, or SEALROOM_LOAD."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,11 @@ from tests.load import __main__ as target
 from tests.load.play import Played, by_tenths
 from tests.postgres import BOTH
 
-RUNS = 4
+RUNS = int(os.environ.get("SEALROOM_LOAD", "4"))
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("store", BOTH)
 def test_no_run_of_many_at_once_is_lost_or_doubled(store: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     if not (IMAGE / "launch.json").is_file():
