@@ -13,6 +13,7 @@ def main(control_fd: int) -> None:
     """Answer `{"op": "fork"}` with a bare fork and exit, and everything else as a zygote does."""
     with socket.socket(fileno=control_fd) as control:
         zygote.prepare()
+        zygote.prepare_jobs()
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
         how = cell.Confinement(readable=paths.for_jails(), required=layers.available())

@@ -61,8 +61,7 @@ def follow(
         Malformed: what this home kept was damaged.
     """
     end = kept_log.end(folder)
-    if end.tree.size >= head.size:
-        merkle.verify_consistency((), old=(end.tree.size, end.tree.root), new=head.tree)
+    _require_continued(end, head)
     read.continue_from(end.tree.size)
     take = _noting(take, read)
     mattered = _given(folder, pinned.version, end, take)
@@ -102,6 +101,11 @@ def _leaves(shown: Sequence[ShownEntry]) -> list[bytes]:
         return [logged_entry.check(entry).leaf for entry in shown]
     except (Malformed, NotGenuine) as error:
         raise _other(start) from error
+
+
+def _require_continued(end: End, head: Checkpoint) -> None:
+    if end.tree.size >= head.size:
+        merkle.verify_consistency((), old=(end.tree.size, end.tree.root), new=head.tree)
 
 
 def _require_part(gateway: Gateway, agreement: str, tree: Frontier, head: Checkpoint) -> None:

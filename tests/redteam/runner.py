@@ -220,6 +220,7 @@ def main() -> int:
     world = World()
     try:
         zygote.prepare()
+        zygote.prepare_jobs()
         results = run_all(world, arguments.boot, contained=arguments.contained, only=arguments.only)
     finally:
         world.close()
