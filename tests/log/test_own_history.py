@@ -13,15 +13,7 @@ from sealroom.client.logbook import Logbook
 from sealroom.protocol import notes
 from sealroom.protocol.errors import Malformed, Refused
 from sealroom.protocol.statements import Stop
-from tests.client_broker.world import NOW, PASSPHRASE, World
-
-
-@pytest.fixture
-def played(tmp_path):
-    world = World(tmp_path)
-    run = world.ask("overlap")
-    world.play()
-    return world, run
+from tests.client_broker.world import NOW, PASSPHRASE
 
 
 def export(world, party, folder):

@@ -13,17 +13,9 @@ from sealroom.protocol.errors import Refused
 from sealroom.protocol.keys import SigningKey
 from sealroom.protocol.logged import Log
 from sealroom.protocol.statements import Approval, Revocation, Stop
-from tests.client_broker.world import NOW, World
+from tests.client_broker.world import NOW
 
 MALLORY = SigningKey.generate()
-
-
-@pytest.fixture
-def played(tmp_path):
-    world = World(tmp_path)
-    run = world.ask("overlap")
-    world.play()
-    return world, run
 
 
 def collected(world, run, party="compliance"):
